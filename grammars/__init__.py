@@ -1,0 +1,1 @@
+"""Front ends, the intermediate representation, vocabularies, token automata and the kernel: from a source text to a mask."""

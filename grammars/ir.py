@@ -1,0 +1,200 @@
+"""The intermediate representation: one table of immutable, content-interned nodes that every front end lowers into.
+
+A node is a tuple ``(Op, *operands)``; its id is its position in the table. Operands are plain integers, ids of
+nodes, or indices into the list of byte strings (``blobs``). Equal nodes get equal ids, so that a repeated
+sub-expression costs one dictionary look-up. Only *value* nodes may be referred to before they are defined
+(`Table.reserve`, `Table.define`), which is how recursion is written; every other operand refers to an earlier node.
+
+Four algebras share the table, and the Boolean operations are the same in each::
+
+    regex    languages of byte strings           (text front ends intersect with TEXT, the valid UTF-8 strings)
+    number   predicates on a decimal number
+    array    predicates on a sequence of values
+    object   predicates on a set of named values
+    value    predicates on a JSON value: a record of one predicate for each JSON type
+
+A value predicate is a *record* ``VALUE(null, true, false, number, string, array, object)`` and the Boolean
+operations act on each component separately; hence ``anyOf``, ``not`` or ``if`` need no case distinction by type.
+All keywords of JSON Schema on containers are Boolean combinations of these atoms:
+
+    ITEMS(prefix..., rest)         every item satisfies the predicate at its position
+    ITEM_COUNT(n, value)           at least n items satisfy `value`
+    PROPERTIES(literal..., pattern..., additional)   every member satisfies all predicates that its name selects
+    REQUIRED(names)                every name is present
+    PROPERTY_COUNT(n, names, value)  at least n members with a name in `names` satisfy `value`
+
+The kernel reads the packed form (`Table.pack`): one array of 64-bit integers, ``op, operand count, operands...`` for
+each node in order, and the list of byte strings.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+
+UNBOUNDED = -1
+
+
+class Op(IntEnum):
+    """Node kinds. The numbers are shared with ``kernel/ir.hpp``."""
+
+    # regex algebra
+    EMPTY = 0  # no string
+    EPSILON = 1  # the empty string
+    BYTES = 2  # w0 w1 w2 w3: a set of bytes, four 64-bit words, lowest byte first
+    CLASS = 3  # lo hi lo hi ...: code points, encoded as UTF-8 (surrogates are left out)
+    CONCAT = 4  # ids
+    REPEAT = 5  # id min max   (max = UNBOUNDED: no upper bound)
+    LITERAL = 6  # blob
+    STRINGS = 7  # blobs: any one of these strings
+    TEXT = 8  # every valid UTF-8 string
+
+    # Boolean operations, on operands of one algebra
+    AND = 16  # ids; no operand: everything (needs a value operand to fix the algebra, so never empty)
+    OR = 17  # ids
+    NOT = 18  # id; of a regex: complement within all byte strings
+    ONE_OF = 19  # ids: exactly one holds
+
+    # constants of the number, array, object and value algebras
+    TRUE = 24
+    FALSE = 25
+
+    # numbers; a decimal is (sign blob-of-digits exponent): sign * int(digits) * 10**exponent, sign in {-1, 1}
+    AT_LEAST = 32  # sign digits exponent: x >= decimal
+    MORE_THAN = 33  # sign digits exponent: x > decimal
+    MULTIPLE_OF = 34  # digits exponent: x is an integer multiple of the (positive) decimal
+
+    # arrays
+    ITEMS = 40  # n, prefix value ids (n), rest value id
+    ITEM_COUNT = 41  # n, value id
+    UNIQUE = 42  # all items differ
+
+    # objects
+    PROPERTIES = 48  # n, m, (name blob, value id) * n, (regex id, value id) * m, additional value id
+    REQUIRED = 49  # name blobs
+    PROPERTY_COUNT = 50  # n, regex id of names (-1: every name), value id
+
+    # values
+    VALUE = 56  # null true false number string array object: component ids (TRUE/FALSE/EMPTY/TEXT ... by algebra)
+    RESERVED = 57  # placeholder of a forward reference; defined by Table.define
+
+    # documents (roots)
+    JSON = 64  # value id, whitespace mode, whitespace count, number spellings (0 json, 1 plain), property order (0 any, 1 schema)
+    SEQUENCE = 65  # document or regex ids, one after the other
+    CHOICE = 66  # document or regex ids
+
+
+class Whitespace(IntEnum):
+    """Whitespace between the lexemes of a JSON text (DESIGN: JSON text)."""
+
+    BOUNDED = 0
+    COMPACT = 1
+    PRETTY = 2
+    FREE = 3
+    COUNT = 4
+
+
+class Table:
+    """A growing list of interned nodes; front ends fill one and hand it over, and nothing changes it afterwards."""
+
+    __slots__ = ("nodes", "blobs", "_ids", "_blob_ids")
+
+    def __init__(self) -> None:
+        self.nodes: list[tuple[int, ...]] = []
+        self.blobs: list[bytes] = []
+        self._ids: dict[tuple[int, ...], int] = {}
+        self._blob_ids: dict[bytes, int] = {}
+
+    # ------------------------------------------------------------------ primitives
+    def node(self, op: Op, *operands: int) -> int:
+        """Return the id of the node ``(op, *operands)``, adding it if it is new. O(operands)."""
+        key = (int(op), *operands)
+        found = self._ids.get(key)
+        if found is None:
+            found = self._ids[key] = len(self.nodes)
+            self.nodes.append(key)
+        return found
+
+    def blob(self, data: bytes) -> int:
+        """Return the index of a byte string, adding it if it is new."""
+        found = self._blob_ids.get(data)
+        if found is None:
+            found = self._blob_ids[data] = len(self.blobs)
+            self.blobs.append(data)
+        return found
+
+    def reserve(self) -> int:
+        """Return a fresh value id, to be given its meaning by `define`; the way to write recursion."""
+        self.nodes.append((int(Op.RESERVED), -1))
+        return len(self.nodes) - 1
+
+    def define(self, reserved: int, value: int) -> None:
+        """Make `reserved` mean the value node `value`."""
+        if self.nodes[reserved] != (int(Op.RESERVED), -1):
+            raise AssertionError(f"node {reserved} is not an open reservation")
+        self.nodes[reserved] = (int(Op.RESERVED), value)
+
+    # ------------------------------------------------------------------ regexes
+    def empty(self) -> int:
+        return self.node(Op.EMPTY)
+
+    def epsilon(self) -> int:
+        return self.node(Op.EPSILON)
+
+    def text(self) -> int:
+        return self.node(Op.TEXT)
+
+    def byte_set(self, members: Iterable[int]) -> int:
+        """The one-byte strings whose byte is in `members`."""
+        words = [0, 0, 0, 0]
+        for b in members:
+            words[b >> 6] |= 1 << (b & 63)
+        # array('q') is signed: store the two's complement
+        return self.node(Op.BYTES, *(w - (1 << 64) if w >> 63 else w for w in words))
+
+    def char_class(self, ranges: Sequence[tuple[int, int]]) -> int:
+        """The one-character strings, as UTF-8, whose code point lies in one of the inclusive, sorted, disjoint `ranges`."""
+        return self.node(Op.CLASS, *(x for r in ranges for x in r))
+
+    def concat(self, *parts: int) -> int:
+        return parts[0] if len(parts) == 1 else self.node(Op.CONCAT, *parts) if parts else self.epsilon()
+
+    def repeat(self, body: int, least: int, most: int | None) -> int:
+        return self.node(Op.REPEAT, body, least, UNBOUNDED if most is None else most)
+
+    def literal(self, data: bytes) -> int:
+        return self.node(Op.LITERAL, self.blob(data))
+
+    def strings(self, choices: Iterable[bytes]) -> int:
+        """Any one of many strings; lowered to a shared trie, so 50,000 of them are fine."""
+        return self.node(Op.STRINGS, *sorted({self.blob(c) for c in choices}))
+
+    # ------------------------------------------------------------------ Boolean operations (any algebra)
+    def true(self) -> int:
+        return self.node(Op.TRUE)
+
+    def false(self) -> int:
+        return self.node(Op.FALSE)
+
+    def conjunction(self, *parts: int) -> int:
+        return parts[0] if len(parts) == 1 else self.node(Op.AND, *parts)
+
+    def disjunction(self, *parts: int) -> int:
+        return parts[0] if len(parts) == 1 else self.node(Op.OR, *parts)
+
+    def negation(self, part: int) -> int:
+        return self.node(Op.NOT, part)
+
+    def one_of(self, *parts: int) -> int:
+        return parts[0] if len(parts) == 1 else self.node(Op.ONE_OF, *parts)
+
+    # ------------------------------------------------------------------ the packed form
+    def pack(self) -> tuple[bytes, list[bytes]]:
+        """Return (int64 words as bytes, blobs) for the kernel. O(size)."""
+        words = array("q")
+        for n in self.nodes:
+            words.append(n[0])
+            words.append(len(n) - 1)
+            words.extend(n[1:])
+        return words.tobytes(), self.blobs
