@@ -1,0 +1,261 @@
+// What Python sees: a vocabulary, the engine behind it, automata and matchers.
+//
+// One engine (stores, memos, masks) serves everything compiled against a vocabulary in one mode, so that equal parts of
+// different sources are shared. When an engine outgrows its budget the vocabulary begins a new one; the old one lives
+// as long as automata that were compiled in it. Every public operation takes the engine's lock and a fresh meter, works
+// on copies and commits at the end, so that an error leaves the caller's object as it was.
+// Thread-safety: automata and states may be shared; a matcher belongs to one thread at a time.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <set>
+
+#include "mask.hpp"
+
+namespace constrain {
+
+struct Mode {
+  bool raw = false, plain = false, ordered = false;
+  int number_digits = 128, exponent_digits = 4;
+  auto operator<=>(const Mode&) const = default;
+};
+
+struct Engine {
+  std::mutex lock;
+  Meter meter;
+  Values values;
+  Reader reader;
+  MaskBuilder masks;
+  Mode mode;
+
+  Engine(const Trie& trie, std::int32_t size, const Mode& m)
+      : values(alphabet(trie, m), meter), reader(values, trie.spelled), masks(reader, trie, size), mode(m) {
+    values.plain_numbers = m.plain;
+    values.source_order = m.ordered;
+    values.numbers.set_limits(m.number_digits, m.exponent_digits);
+  }
+  std::size_t bytes() const { return values.bytes() + masks.bytes(); }
+
+  // The bytes that regexes are built over: of the text itself, or, inside JSON strings, of the decoded text.
+  static ByteSet alphabet(const Trie& trie, const Mode& m) {
+    if (m.raw) return trie.spelled;
+    const ByteSet& s = trie.spelled;
+    ByteSet out = s;
+    bool hex = has(s, '\\') && has(s, 'u');
+    for (char c : std::string_view("0123456789")) hex = hex && has(s, c);
+    for (int i = 0; i < 6; ++i) hex = hex && (has(s, 'a' + i) || has(s, 'A' + i));
+    if (hex) return ByteSet{~0ull, ~0ull, ~0ull, ~0ull};
+    if (has(s, '\\') && has(s, 'u'))
+      throw SourceError(1, "a vocabulary that spells \\u but not all hexadecimal digits");
+    for (int b = 0; b < 0x20; ++b) out[0] &= ~(1ull << b);
+    out['"' >> 6] &= ~(1ull << ('"' & 63));
+    out['\\' >> 6] &= ~(1ull << ('\\' & 63));
+    if (has(s, '\\')) {
+      const std::pair<char, char> escapes[] = {{'"', '"'}, {'\\', '\\'}, {'/', '/'}, {'b', '\b'}, {'f', '\f'}, {'n', '\n'}, {'r', '\r'}, {'t', '\t'}};
+      for (auto [letter, meaning] : escapes)
+        if (has(s, letter)) put(out, static_cast<unsigned char>(meaning));
+    }
+    return out;
+  }
+};
+
+class KernelVocabulary {
+ public:
+  Trie trie;
+  std::int32_t size;
+  std::vector<std::int32_t> end_tokens;
+  std::size_t engine_budget = 64u << 20;
+
+  KernelVocabulary(std::string_view data, const std::int32_t* offsets, const std::uint8_t* flags, std::int32_t n,
+                   std::vector<std::int32_t> ends)
+      : trie(data, offsets, flags, n), size(n), end_tokens(std::move(ends)) {}
+
+  std::shared_ptr<Engine> engine(const Mode& m) {
+    std::lock_guard<std::mutex> guard(lock_);
+    std::shared_ptr<Engine>& e = engines_[m];
+    if (!e || e->bytes() > engine_budget) e = std::make_shared<Engine>(trie, size, m);
+    return e;
+  }
+  void clear() {
+    std::lock_guard<std::mutex> guard(lock_);
+    engines_.clear();
+  }
+  std::size_t engine_bytes() {
+    std::lock_guard<std::mutex> guard(lock_);
+    std::size_t n = 0;
+    for (auto& [m, e] : engines_) n += e->bytes();
+    return n;
+  }
+  MaskStats stats() {
+    std::lock_guard<std::mutex> guard(lock_);
+    MaskStats sum;
+    for (auto& [m, e] : engines_) {
+      const MaskStats& s = e->masks.stats;
+      sum.fills += s.fills, sum.judgements += s.judgements, sum.hits += s.hits, sum.nodes += s.nodes;
+      sum.interiors += s.interiors, sum.interior_hits += s.interior_hits, sum.clears += s.clears;
+    }
+    return sum;
+  }
+  bool is_end(std::int32_t t) const { return std::find(end_tokens.begin(), end_tokens.end(), t) != end_tokens.end(); }
+  std::int32_t words() const { return (size + 31) / 32; }
+
+  // Fewest tokens that spell `text`, -1 if none do. `first`: the first token of one such spelling.
+  std::int64_t spell(std::string_view text, std::int32_t* first = nullptr) const {
+    std::vector<std::int64_t> best(text.size() + 1, -1);
+    std::vector<std::int32_t> by(text.size() + 1, -1);
+    best[text.size()] = 0;
+    for (std::size_t i = text.size(); i-- > 0;) {
+      std::int32_t node = -1;
+      for (std::size_t j = i; j < text.size(); ++j) {
+        node = trie.child(node, static_cast<unsigned char>(text[j]));
+        if (node < 0) break;
+        if (trie.all.first[node] == trie.all.first[node + 1] || best[j + 1] < 0) continue;
+        if (best[i] < 0 || best[j + 1] + 1 < best[i]) best[i] = best[j + 1] + 1, by[i] = trie.all.tokens[trie.all.first[node]];
+      }
+    }
+    if (first) *first = by[0];
+    return best[0];
+  }
+
+ private:
+  std::mutex lock_;
+  std::map<Mode, std::shared_ptr<Engine>> engines_;
+};
+
+// A point in a text: everything later depends on it alone. `ended`: an end token was consumed.
+struct Point {
+  Config config;
+  bool ended = false;
+  bool operator==(const Point& o) const { return ended == o.ended && config == o.config; }
+  std::uint64_t hash() const { return mix(config.hash(), ended); }
+};
+
+class Automaton {
+ public:
+  Automaton(std::shared_ptr<KernelVocabulary> vocabulary, const Mode& mode, const std::int64_t* words, std::size_t n,
+            const std::vector<std::string_view>& blobs, Id root, std::int64_t compile_work, std::int64_t mask_work)
+      : vocabulary_(std::move(vocabulary)), engine_(vocabulary_->engine(mode)), mask_work_(mask_work) {
+    std::lock_guard<std::mutex> guard(engine_->lock);
+    engine_->meter.begin(compile_work, "compile_work");
+    document_ = Loader(engine_->values, blobs).load(words, n, root);
+    if (!vocabulary_->trie.closed) close_over_tokens();
+    start_.config = engine_->reader.start(document_);
+    compile_used_ = engine_->meter.used();
+  }
+  ~Automaton() {
+    std::lock_guard<std::mutex> guard(engine_->lock);
+    start_ = Point{};
+  }
+
+  // Holds the engine's lock and a fresh meter while alive.
+  struct Turn {
+    explicit Turn(const Automaton& a) : guard(a.engine_->lock) {
+      a.engine_->meter.begin(a.mask_work_, "mask_work");
+      a.engine_->reader.use(a.document_);
+    }
+    std::lock_guard<std::mutex> guard;
+  };
+
+  const Point& start() const { return start_; }
+  const std::shared_ptr<KernelVocabulary>& vocabulary() const { return vocabulary_; }
+  Engine& engine() const { return *engine_; }
+  std::int64_t compile_used() const { return compile_used_; }
+
+  // All of the following need a Turn.
+  bool accepting(const Point& p) const { return engine_->reader.accepting(p.config); }
+  bool step(Point& p, std::int32_t token) const {
+    if (token < 0 || token >= vocabulary_->size) return false;
+    if (vocabulary_->is_end(token)) return p.ended || (accepting(p) && (p.ended = true));
+    if (p.ended) return false;
+    std::string_view bytes = vocabulary_->trie.text(token);
+    if (bytes.empty()) return false;
+    for (char b : bytes)
+      if (!engine_->reader.step(p.config, static_cast<unsigned char>(b))) return false;
+    return true;
+  }
+  bool run(Point& p, std::string_view text) const {
+    for (char b : text)
+      if (!engine_->reader.step(p.config, static_cast<unsigned char>(b))) return false;
+    return true;
+  }
+  void fill(const Point& p, std::uint32_t* row) const {
+    if (p.ended) std::memset(row, 0, static_cast<std::size_t>(vocabulary_->words()) * 4);
+    else engine_->masks.fill(p.config, row);
+    if (p.ended || accepting(p)) add_ends(row);
+  }
+  // False if `budget` is below the distance; then the row is filled as for the distance.
+  bool fill_within(const Point& p, std::uint32_t* row, std::int64_t budget) const {
+    if (p.ended) return fill(p, row), true;
+    std::memset(row, 0, static_cast<std::size_t>(vocabulary_->words()) * 4);
+    std::int64_t here = distance(p), most = std::max(budget, here);
+    std::unordered_map<std::uint64_t, std::vector<std::pair<Config, bool>>> memo;
+    engine_->masks.each_allowed(p.config, [&](std::int32_t token, const Config& after) {
+      auto& bucket = memo[after.hash()];
+      for (auto& [config, fits] : bucket)
+        if (config == after) {
+          if (fits) row[token >> 5] |= 1u << (token & 31);
+          return;
+        }
+      bool fits = distance(Point{after, false}) <= most - 1;
+      bucket.emplace_back(after, fits);
+      if (fits) row[token >> 5] |= 1u << (token & 31);
+    });
+    if (accepting(p)) add_ends(row);
+    return budget >= here;
+  }
+  std::string completion(const Point& p) const {
+    return p.ended ? std::string() : engine_->reader.completion(p.config, 1u << 22);
+  }
+  std::int64_t distance(const Point& p) const { return vocabulary_->spell(completion(p)); }
+  bool finished(const Point& p) const {
+    if (p.ended) return true;
+    if (!accepting(p)) return false;
+    for (int b = 0; b < 256; ++b) {
+      Config c = p.config;
+      if (engine_->reader.spells(b) && engine_->reader.step(c, b)) return false;
+    }
+    return true;
+  }
+  // The longest text that every completion begins with, at most `most` bytes.
+  std::string forced(Point p, std::size_t most) const {
+    std::string out;
+    while (out.size() < most && !p.ended && !accepting(p)) {
+      int only = -1;
+      Config next;
+      for (int b = 0; b < 256 && only >= -1; ++b) {
+        Config c = p.config;
+        if (!engine_->reader.spells(b) || !engine_->reader.step(c, b)) continue;
+        only = only < 0 && only == -1 ? b : -2;
+        next = c;
+      }
+      if (only < 0) break;
+      out.push_back(static_cast<char>(only));
+      p.config = next;
+    }
+    return out;
+  }
+
+ private:
+  void add_ends(std::uint32_t* row) const {
+    for (std::int32_t t : vocabulary_->end_tokens) row[t >> 5] |= 1u << (t & 31);
+  }
+  // A vocabulary whose tokens do not include every single byte they are made of spells only concatenations of tokens:
+  // a regular language, with which a regular document is intersected.
+  void close_over_tokens() {
+    if (document_.kind != Document::kRegex)
+      throw SourceError(1, "JSON over a vocabulary in which some byte occurs inside tokens but is no token itself");
+    std::vector<std::string_view> tokens;
+    for (std::int32_t t = 0; t < vocabulary_->size; ++t)
+      if (!vocabulary_->is_end(t) && !vocabulary_->trie.text(t).empty()) tokens.push_back(vocabulary_->trie.text(t));
+    RegexStore& re = engine_->values.re;
+    document_.root = re.conj({document_.root, re.repeat(re.strings(tokens), 0, RegexStore::kUnbounded)});
+  }
+
+  std::shared_ptr<KernelVocabulary> vocabulary_;
+  std::shared_ptr<Engine> engine_;
+  Document document_;
+  Point start_;
+  std::int64_t mask_work_, compile_used_ = 0;
+};
+
+}  // namespace constrain

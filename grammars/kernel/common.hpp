@@ -1,0 +1,103 @@
+// Shared vocabulary of the kernel: ids, hashing, the work meter and the two errors that leave it.
+//
+// Work is counted in abstract steps (a derivative, a node visited, a candidate tried), never in time, so that
+// whether a limit is met does not depend on the machine. A memo entry remembers what it cost to compute and a
+// hit is charged the same amount again (`Meter::charge`), so that it does not depend on cache warmth either.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace constrain {
+
+using Id = std::int32_t;
+constexpr Id kNone = -1;
+
+// A work limit was met. The operation that met it left everything but memo tables as it was.
+struct LimitError : std::runtime_error {
+  std::int64_t given, limit;
+  LimitError(std::int64_t given_, std::int64_t limit_, const std::string& where)
+      : std::runtime_error(where), given(given_), limit(limit_) {}
+};
+
+// The table handed over is not a table, or asks for what is not enforced. `kind`: 0 grammar, 1 unsupported, 2 empty.
+struct SourceError : std::runtime_error {
+  int kind;
+  SourceError(int kind_, const std::string& what) : std::runtime_error(what), kind(kind_) {}
+};
+
+inline std::uint64_t mix(std::uint64_t h, std::uint64_t x) {
+  h ^= x + 0x9e3779b97f4a7c15ull + (h << 6) + (h >> 2);
+  h *= 0xff51afd7ed558ccdull;
+  return h ^ (h >> 32);
+}
+
+// Counts work against a limit; throws LimitError when it is exceeded. Not thread-safe: one meter per call.
+class Meter {
+ public:
+  void begin(std::int64_t limit, const char* where) {
+    used_ = 0;
+    limit_ = limit;
+    where_ = where;
+  }
+  void charge(std::int64_t amount = 1) {
+    used_ += amount;
+    if (used_ > limit_) throw LimitError(used_, limit_, where_);
+  }
+  std::int64_t used() const { return used_; }
+
+ private:
+  std::int64_t used_ = 0, limit_ = INT64_MAX;
+  const char* where_ = "work";
+};
+
+// Interns short integer vectors: equal contents get equal ids. O(length) per look-up; 1 + length words per entry.
+class ListStore {
+ public:
+  ListStore() { add(nullptr, 0); }
+  Id add(const Id* data, std::size_t n) {
+    if (table_.empty()) table_.assign(64, kNone);
+    std::uint64_t h = mix(0x1234, n);
+    for (std::size_t i = 0; i < n; ++i) h = mix(h, static_cast<std::uint32_t>(data[i]));
+    if (2 * (start_.size() + 1) > table_.size()) grow();
+    std::size_t slot = h & (table_.size() - 1);
+    while (table_[slot] != kNone) {
+      Id found = table_[slot];
+      if (hash_[found] == h && size(found) == n && std::equal(data, data + n, begin(found))) return found;
+      slot = (slot + 1) & (table_.size() - 1);
+    }
+    Id id = static_cast<Id>(start_.size());
+    start_.push_back(pool_.size());
+    count_.push_back(static_cast<std::uint32_t>(n));
+    hash_.push_back(h);
+    pool_.insert(pool_.end(), data, data + n);
+    table_[slot] = id;
+    return id;
+  }
+  Id add(const std::vector<Id>& v) { return add(v.data(), v.size()); }
+  const Id* begin(Id id) const { return pool_.data() + start_[id]; }
+  const Id* end(Id id) const { return begin(id) + count_[id]; }
+  std::size_t size(Id id) const { return count_[id]; }
+  std::size_t count() const { return start_.size(); }
+  std::size_t bytes() const { return pool_.size() * 4 + start_.size() * 20 + table_.size() * 4; }
+
+ private:
+  void grow() {
+    std::vector<Id> bigger(table_.size() * 2, kNone);
+    for (Id id = 0; id < static_cast<Id>(start_.size()); ++id) {
+      std::size_t slot = hash_[id] & (bigger.size() - 1);
+      while (bigger[slot] != kNone) slot = (slot + 1) & (bigger.size() - 1);
+      bigger[slot] = id;
+    }
+    table_.swap(bigger);
+  }
+  std::vector<Id> pool_, table_;
+  std::vector<std::size_t> start_;
+  std::vector<std::uint32_t> count_;
+  std::vector<std::uint64_t> hash_;
+};
+
+}  // namespace constrain

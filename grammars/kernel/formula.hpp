@@ -1,0 +1,201 @@
+// Hash-consed Boolean formulas, and the atoms that the value algebras put into them.
+//
+// Formulas are kept in negation normal form (negation stands only before an atom), flattened, sorted and without
+// duplicates, so that conjunctions and disjunctions are sets; complementary literals collapse. One store serves all
+// algebras (numbers, arrays, objects, values); operands of one node always belong to one algebra.
+// Cost: O(operands log operands) a node. Not thread-safe.
+#pragma once
+#include "common.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace constrain {
+
+enum class Atom : std::uint8_t {
+  AtLeast,        // number: x >= sign y of threshold x
+  MoreThan,       // number: x > sign y of threshold x
+  Multiple,       // number: a multiple of modulus x
+  Items,          // array: items from position y on satisfy bundle x
+  ItemCount,      // array: at least x items satisfy value y
+  Properties,     // object: members satisfy bundle x
+  Required,       // object: all names of set x are still to come
+  PropertyCount,  // object: list x = (n, names, value): at least n members
+  Record,         // value: record x
+  Slot,           // value: what slot x was defined as
+  Child           // inside a derivative: the member being read satisfies value x
+};
+
+enum class Bool : std::uint8_t { False, True, Literal, And, Or };
+
+class FormulaStore {
+ public:
+  static constexpr Id kFalse = 0, kTrue = 1;
+  struct Node {
+    Bool kind;
+    Atom atom{};
+    bool negated = false;
+    bool has_child = false;  // a Child atom occurs
+    bool monotone_children = true;  // no negated Child atom occurs
+    Id x = 0, y = 0;  // atom operands
+    Id list = 0;      // operands of And, Or
+    std::uint64_t hash = 0;
+  };
+
+  explicit FormulaStore(Meter& meter) : meter_(meter) {
+    table_.assign(256, kNone);
+    intern(Node{Bool::False});
+    intern(Node{Bool::True});
+  }
+
+  const Node& operator[](Id f) const { return nodes_[f]; }
+  const ListStore& lists() const { return lists_; }
+  std::vector<Id> operands(Id f) const {
+    const Node& n = nodes_[f];
+    return {lists_.begin(n.list), lists_.end(n.list)};
+  }
+  std::size_t count() const { return nodes_.size(); }
+  std::size_t bytes() const { return nodes_.size() * sizeof(Node) + lists_.bytes() + table_.size() * 4; }
+
+  Id literal(Atom atom, Id x, Id y = 0, bool negated = false) {
+    Node n{Bool::Literal};
+    n.atom = atom, n.x = x, n.y = y, n.negated = negated;
+    n.has_child = atom == Atom::Child;
+    n.monotone_children = !(n.has_child && negated);
+    return intern(n);
+  }
+  Id negate(Id f) {
+    const Node n = nodes_[f];
+    switch (n.kind) {
+      case Bool::False: return kTrue;
+      case Bool::True: return kFalse;
+      case Bool::Literal: return literal(n.atom, n.x, n.y, !n.negated);
+      default: break;
+    }
+    if (f < static_cast<Id>(negations_.size()) && negations_[f] != kNone) return negations_[f];
+    std::vector<Id> parts = operands(f);
+    for (Id& p : parts) p = negate(p);
+    Id made = n.kind == Bool::And ? disjunction(parts) : conjunction(parts);
+    remember_negation(f, made);
+    remember_negation(made, f);
+    return made;
+  }
+  Id conjunction(std::vector<Id> parts) { return combine(Bool::And, std::move(parts)); }
+  Id disjunction(std::vector<Id> parts) { return combine(Bool::Or, std::move(parts)); }
+  Id conjunction(Id a, Id b) { return combine(Bool::And, {a, b}); }
+  Id disjunction(Id a, Id b) { return combine(Bool::Or, {a, b}); }
+  // Exactly one of `parts` holds: a chain of (none so far, one so far), linear in their number.
+  Id exactly_one(const std::vector<Id>& parts) {
+    Id none = kTrue, one = kFalse;
+    for (Id p : parts) {
+      Id other = negate(p);
+      one = disjunction(conjunction(one, other), conjunction(none, p));
+      none = conjunction(none, other);
+    }
+    return one;
+  }
+
+  // Rebuilds `f` with each literal replaced by `replace(literal id)`; shared parts are visited once.
+  template <class F>
+  Id map(Id f, F&& replace) {
+    std::unordered_map<Id, Id> memo;
+    return map_memo(f, replace, memo);
+  }
+
+ private:
+  template <class F>
+  Id map_memo(Id f, F& replace, std::unordered_map<Id, Id>& memo) {
+    const Node n = nodes_[f];
+    if (n.kind == Bool::False || n.kind == Bool::True) return f;
+    if (n.kind == Bool::Literal) return replace(f);
+    auto it = memo.find(f);
+    if (it != memo.end()) return it->second;
+    meter_.charge();
+    std::vector<Id> parts = operands(f);
+    Id stop = n.kind == Bool::And ? kFalse : kTrue;
+    for (Id& p : parts) {
+      p = map_memo(p, replace, memo);
+      if (p == stop) return memo[f] = stop;
+    }
+    return memo[f] = combine(n.kind, std::move(parts));
+  }
+
+  Id combine(Bool kind, std::vector<Id> parts) {
+    Id unit = kind == Bool::And ? kTrue : kFalse, zero = kind == Bool::And ? kFalse : kTrue;
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      if (nodes_[parts[i]].kind == kind) {
+        std::vector<Id> inner = operands(parts[i]);
+        parts[i] = inner[0];
+        parts.insert(parts.end(), inner.begin() + 1, inner.end());
+      }
+    std::sort(parts.begin(), parts.end());
+    parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+    parts.erase(std::remove(parts.begin(), parts.end(), unit), parts.end());
+    if (std::binary_search(parts.begin(), parts.end(), zero)) return zero;
+    if (parts.empty()) return unit;
+    if (parts.size() == 1) return parts[0];
+    for (Id p : parts) {
+      const Node& n = nodes_[p];
+      if (n.kind != Bool::Literal || !n.negated) continue;
+      Id positive = find(n.atom, n.x, n.y);
+      if (positive != kNone && std::binary_search(parts.begin(), parts.end(), positive)) return zero;
+    }
+    Node n{kind};
+    n.list = lists_.add(parts);
+    for (Id p : parts) {
+      n.has_child |= nodes_[p].has_child;
+      n.monotone_children &= nodes_[p].monotone_children;
+    }
+    return intern(n);
+  }
+
+  static std::uint64_t hash_of(const Node& n) {
+    return mix(mix(static_cast<std::uint64_t>(n.kind) * 64 + static_cast<std::uint64_t>(n.atom) * 2 + n.negated,
+                   static_cast<std::uint32_t>(n.x)),
+               mix(static_cast<std::uint32_t>(n.y), static_cast<std::uint32_t>(n.list)));
+  }
+  bool same(const Node& a, const Node& b) const {
+    return a.kind == b.kind && a.atom == b.atom && a.negated == b.negated && a.x == b.x && a.y == b.y && a.list == b.list;
+  }
+  Id find(Atom atom, Id x, Id y) const {
+    Node n{Bool::Literal};
+    n.atom = atom, n.x = x, n.y = y;
+    std::uint64_t h = hash_of(n);
+    for (std::size_t slot = h & (table_.size() - 1); table_[slot] != kNone; slot = (slot + 1) & (table_.size() - 1))
+      if (same(nodes_[table_[slot]], n)) return table_[slot];
+    return kNone;
+  }
+  Id intern(Node n) {
+    n.hash = hash_of(n);
+    if (2 * (nodes_.size() + 1) > table_.size()) {
+      std::vector<Id> bigger(table_.size() * 2, kNone);
+      for (Id id = 0; id < static_cast<Id>(nodes_.size()); ++id) {
+        std::size_t slot = nodes_[id].hash & (bigger.size() - 1);
+        while (bigger[slot] != kNone) slot = (slot + 1) & (bigger.size() - 1);
+        bigger[slot] = id;
+      }
+      table_.swap(bigger);
+    }
+    std::size_t slot = n.hash & (table_.size() - 1);
+    while (table_[slot] != kNone) {
+      if (same(nodes_[table_[slot]], n)) return table_[slot];
+      slot = (slot + 1) & (table_.size() - 1);
+    }
+    Id id = static_cast<Id>(nodes_.size());
+    nodes_.push_back(n);
+    table_[slot] = id;
+    meter_.charge();
+    return id;
+  }
+  void remember_negation(Id f, Id g) {
+    if (f >= static_cast<Id>(negations_.size())) negations_.resize(f + 1, kNone);
+    negations_[f] = g;
+  }
+
+  Meter& meter_;
+  std::vector<Node> nodes_;
+  std::vector<Id> table_, negations_;
+  ListStore lists_;
+};
+
+}  // namespace constrain

@@ -1,0 +1,480 @@
+// Masks: which tokens may follow a configuration.
+//
+// For a text lexer (String, Key) in regex state q the vocabulary splits into the *interior* tokens, which stay inside
+// the lexeme and depend on q alone, and those that end it: their distinct tails are merged into one small trie that is
+// judged against the configuration after the lexeme. Everything else (gaps, numbers, words) walks the vocabulary trie
+// from the configuration; rejected bytes cut whole subtrees, so these walks are short.
+//
+// A judgement of a trie view from a configuration is memoised by what it *observed*: the local part of the
+// configuration, then, frame by frame as far up as the walk went, what a frame can show to a tail (may it close, may it
+// go on; for an array its formula). Tails that would read a name inside a frame already open are set aside as *rare*
+// and judged afresh each time, because they see the names used up; the vocabulary has next to none of them. The memo
+// is therefore exact and far coarser than state identity.
+//
+// The interior of a dense state is one pass over token signatures (all tokens within the state's self-loops) plus a
+// walk of the subtrees that leave them. Memory: 16 KB (V / 8) a dense interior; all memos are dropped together when
+// they exceed their budget. Not thread-safe; published masks are copied out.
+#pragma once
+#include <optional>
+
+#include "document.hpp"
+#include "trie.hpp"
+
+namespace constrain {
+
+struct MaskStats {
+  std::int64_t fills = 0, judgements = 0, hits = 0, nodes = 0, interiors = 0, interior_hits = 0, clears = 0;
+};
+
+class MaskBuilder {
+ public:
+  MaskBuilder(Reader& reader, const Trie& trie, std::int32_t vocabulary_size)
+      : r_(reader), v_(reader.v), trie_(trie), size_(vocabulary_size), words_((vocabulary_size + 31) / 32) {}
+
+  std::int32_t words() const { return words_; }
+  MaskStats stats;
+
+  // Writes the mask of `c` without end tokens into row[0 .. words()).
+  void fill(const Config& c, std::uint32_t* row) {
+    ++stats.fills;
+    if (bytes_ > budget_) clear();
+    if (c.lexer == Lexer::Raw) return copy(interior(c.a, true), row);
+    if (c.lexer == Lexer::String && c.escape == Reader::kPlain && !c.b) return fill_string(c, row);
+    if (c.lexer == Lexer::Key && c.escape == Reader::kPlain) {
+      if (!fill_open_key(c, row)) fill_key(c, row);
+      return;
+    }
+    clear_row(row);
+    add(judged(trie_.all, 0, c), row);
+  }
+  bool allows(Config c, std::int32_t token) {
+    for (char b : trie_.text(token))
+      if (!r_.step(c, static_cast<unsigned char>(b))) return false;
+    return true;
+  }
+  void set_budget(std::size_t bytes) { budget_ = bytes; }
+  std::size_t bytes() const { return bytes_; }
+  void clear() {
+    interiors_.clear();
+    raw_interiors_.clear();
+    keys_ = ListStore();
+    nodes_.clear();
+    results_.clear();
+    view_ids_ = 1;
+    bytes_ = 0;
+    ++stats.clears;
+  }
+  // Calls f(token, configuration after it) for every allowed token that has bytes. The slow, general walk.
+  template <class F>
+  void each_allowed(const Config& c, F&& f) {
+    visit(trie_.all, 0, trie_.all.size(), c, f);
+  }
+
+ private:
+  struct Exit {
+    std::int32_t node;  // of the closing quote
+    std::string text;   // decoded bytes before it
+  };
+  struct Interior {
+    std::vector<std::uint32_t> bits;  // dense, or empty
+    std::vector<std::int32_t> ids;    // sparse
+    std::vector<std::int32_t> closing;  // tokens that end exactly with the lexeme
+    std::vector<std::int32_t> exits;    // nodes of the closing quotes
+    TrieView tails;                     // what tokens hold after them, merged
+    std::int32_t view = 0;
+    std::vector<Exit> decoded;          // exits with the text before them; filled when a name asks for them
+    std::unordered_map<std::string, std::vector<std::size_t>> by_text;
+  };
+  struct Result {
+    std::vector<std::int32_t> ids;
+    std::vector<std::uint32_t> bits;
+    std::vector<std::int32_t> rare;  // nodes of the view whose subtrees must be judged afresh
+  };
+
+  void clear_row(std::uint32_t* row) const { std::memset(row, 0, static_cast<std::size_t>(words_) * 4); }
+  static void set(std::uint32_t* row, std::int32_t t) { row[t >> 5] |= 1u << (t & 31); }
+  static void unset(std::uint32_t* row, std::int32_t t) { row[t >> 5] &= ~(1u << (t & 31)); }
+  void copy(const Interior& i, std::uint32_t* row) const {
+    if (!i.bits.empty()) {
+      std::memcpy(row, i.bits.data(), static_cast<std::size_t>(words_) * 4);
+      return;
+    }
+    clear_row(row);
+    for (std::int32_t t : i.ids) set(row, t);
+  }
+  void add(const Result& x, std::uint32_t* row) const {
+    if (!x.bits.empty())
+      for (std::int32_t w = 0; w < words_; ++w) row[w] |= x.bits[w];
+    for (std::int32_t t : x.ids) set(row, t);
+  }
+
+  void fill_string(const Config& c, std::uint32_t* row) {
+    const Interior& inside = interior(c.a, false);
+    copy(inside, row);
+    if (inside.closing.empty() && inside.tails.empty()) return;
+    for (std::int32_t t : inside.closing) set(row, t);
+    if (inside.tails.empty()) return;
+    if (c.frame && c.frame->pending) {  // the outcome differs from tail to tail
+      clear_row(row);
+      return add(judged(trie_.all, 0, c), row);
+    }
+    add(judged(inside.tails, inside.view, r_.after_child(c)), row);
+  }
+
+  // A name in an object that takes every name but some known ones: the interior of free text, the tails of any other
+  // name at once, and then the known names one by one. False if the object is not of this kind.
+  bool fill_open_key(const Config& c, std::uint32_t* row) {
+    std::vector<std::string> known;
+    std::string other;
+    Config after = c;
+    if (!v_.open_names(c.frame->goal, c.frame->seen, c.key, known, other)) return false;
+    after.key = other;
+    after.a = RegexStore::kEpsilon;
+    if (!r_.close_text(after)) return false;
+    Interior& inside = interior(v_.re.text(), false);
+    copy(inside, row);
+    for (std::int32_t t : inside.closing) set(row, t);
+    if (!inside.tails.empty()) {
+      const Result& tails = judge(inside.tails, inside.view, after);
+      add(tails, row);
+      for (std::int32_t node : tails.rare)  // would read a second name: the first one matters
+        for (std::int32_t k = inside.tails.first[node + 1]; k < inside.tails.first[inside.tails.end[node]]; ++k)
+          if (allows(c, inside.tails.tokens[k])) set(row, inside.tails.tokens[k]);
+    }
+    for (const std::string& name : known) correct_known(c, name, inside, row);
+    return true;
+  }
+  // Judges afresh the tokens that spell exactly the rest of one known name and its closing quote.
+  void correct_known(const Config& c, const std::string& name, Interior& inside, std::uint32_t* row) {
+    std::string rest = name.substr(c.key.size());
+    for (const Exit& e : exits_of(inside, rest)) {
+      for (std::int32_t k = trie_.all.first[e.node]; k < trie_.all.first[trie_.all.end[e.node]]; ++k) unset(row, trie_.all.tokens[k]);
+      judge_exit(c, e, row);
+    }
+  }
+  // Any other name: the interior of its regex, and each way of closing it on its own.
+  void fill_key(const Config& c, std::uint32_t* row) {
+    Interior& inside = interior(c.a, false);
+    copy(inside, row);
+    for (std::int32_t t : inside.closing) set(row, t);
+    for (const Exit& e : exits_of(inside))
+      if (trie_.all.end[e.node] > e.node + 1) judge_exit(c, e, row);
+  }
+  void judge_exit(const Config& c, const Exit& e, std::uint32_t* row) {
+    Config at = c;
+    at.key += e.text;
+    at.a = v_.re.run(c.a, e.text);
+    if (!r_.close_text(at)) return;
+    for (std::int32_t k = trie_.all.first[e.node]; k < trie_.all.first[e.node + 1]; ++k) set(row, trie_.all.tokens[k]);
+    visit(trie_.all, e.node + 1, trie_.all.end[e.node], at, [&](std::int32_t t, const Config&) { set(row, t); });
+  }
+  static void take(const TrieView& t, std::int32_t node, std::vector<std::int32_t>& out) {
+    out.insert(out.end(), t.tokens.begin() + t.first[node], t.tokens.begin() + t.first[node + 1]);
+  }
+
+  // ------------------------------------------------------------------ interiors
+  Interior& interior(Id q, bool raw) {
+    q = v_.re.mask_key(q, trie_.longest + 1);
+    auto& memo = raw ? raw_interiors_ : interiors_;
+    auto it = memo.find(q);
+    if (it != memo.end()) {
+      ++stats.interior_hits;
+      return *it->second;
+    }
+    ++stats.interiors;
+    auto made = std::make_unique<Interior>();
+    build_interior(q, raw, *made, made->exits);
+    made->tails = merge_tails(trie_.all, made->exits, made->closing);
+    made->view = view_ids_++;
+    bytes_ += made->bits.size() * 4 + made->ids.size() * 4 + made->tails.bytes() + 200;
+    return *(memo[q] = std::move(made));
+  }
+  const std::vector<Exit>& exits_of(Interior& inside) {
+    if (inside.decoded.size() == inside.exits.size()) return inside.decoded;
+    for (std::int32_t node : inside.exits) {
+      Config c;
+      c.lexer = Lexer::Key;
+      c.a = v_.re.text();
+      std::string path = trie_.all.path(node);
+      path.pop_back();
+      for (char b : path) r_.step(c, static_cast<unsigned char>(b));
+      inside.by_text[c.key].push_back(inside.decoded.size());
+      inside.decoded.push_back({node, c.key});
+    }
+    bytes_ += inside.decoded.size() * 120;
+    return inside.decoded;
+  }
+  std::vector<Exit> exits_of(Interior& inside, const std::string& text) {
+    exits_of(inside);
+    std::vector<Exit> out;
+    auto it = inside.by_text.find(text);
+    if (it != inside.by_text.end())
+      for (std::size_t i : it->second) out.push_back(inside.decoded[i]);
+    return out;
+  }
+  // Groups on whose bytes q loops; ends and escapes of a JSON string never do.
+  std::uint64_t loop_groups(Id q, bool raw) {
+    ByteSet loops = v_.re.self_loops(q);
+    std::uint64_t g = ~0ull;
+    for (int b = 0; b < 0x80; ++b)
+      if (!has(loops, b) || (!raw && (b == '"' || b == '\\' || b < 0x20))) {
+        if (has(v_.re.alphabet(), b) || !raw) g &= ~(1ull << groups::of_ascii(b));
+      }
+    g &= ~(1ull << groups::kBroken);
+    if (!wide_loops(q)) g &= ~(1ull << groups::kWide);
+    return g;
+  }
+  // Does q return to itself after every character above ASCII?
+  bool wide_loops(Id q) {
+    static constexpr struct { int lead_lo, lead_hi, second_lo, second_hi, more; } forms[] = {
+        {0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1}, {0xE1, 0xEC, 0x80, 0xBF, 1}, {0xED, 0xED, 0x80, 0x9F, 1},
+        {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2}, {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
+    for (auto& f : forms)
+      for (int lead = f.lead_lo; lead <= f.lead_hi; ++lead) {
+        Id a = v_.re.step(q, lead);
+        if (a == RegexStore::kEmpty) return false;
+        Id previous = kNone;
+        for (int second = f.second_lo; second <= f.second_hi; ++second) {
+          Id b = v_.re.step(a, second);
+          if (b == previous) continue;
+          previous = b;
+          for (int k = 0; k < f.more; ++k) {
+            Id next = v_.re.step(b, 0x80);
+            for (int x = 0x81; x <= 0xBF; ++x)
+              if (v_.re.step(b, x) != next) return false;
+            b = next;
+          }
+          if (b != q) return false;
+        }
+      }
+    return true;
+  }
+  void build_interior(Id q, bool raw, Interior& out, std::vector<std::int32_t>& exits) {
+    const TrieView& t = trie_.all;
+    std::vector<std::uint32_t> bits(static_cast<std::size_t>(words_), 0);
+    std::uint64_t loops = loop_groups(q, raw);
+    bool dense = __builtin_popcountll(loops & ((1ull << groups::kBroken) - 1)) >= 3;
+    std::int64_t count = 0;
+    if (dense) {
+      const std::uint64_t outside = ~loops;
+      for (std::int32_t token = 0; token < size_; ++token)
+        bits[token >> 5] |= static_cast<std::uint32_t>((trie_.token_signature[token] & outside) == 0) << (token & 31);
+    }
+    struct Level { std::int32_t stop; Id q; };
+    std::vector<Level> stack{{t.size(), q}};
+    std::int64_t visited = 0;
+    for (std::int32_t i = 0; i < t.size();) {
+      while (i >= stack.back().stop) stack.pop_back();
+      Id at = stack.back().q;
+      ++visited;
+      int b = t.byte[i];
+      if (!raw && b == '"') {
+        if (v_.re.nullable(at)) exits.push_back(i);
+        i = t.end[i];
+        continue;
+      }
+      if (!raw && b == '\\') {
+        escaped(i, at, bits, exits);
+        i = t.end[i];
+        continue;
+      }
+      Id next = !raw && b < 0x20 ? RegexStore::kEmpty : v_.re.live_step(at, b);
+      if (next == RegexStore::kEmpty) {
+        i = t.end[i];
+        continue;
+      }
+      for (std::int32_t k = t.first[i]; k < t.first[i + 1]; ++k) set(bits.data(), t.tokens[k]);
+      if (dense && next == q && (trie_.subtree_signature[i] & ~loops) == 0) {
+        i = t.end[i];
+        continue;
+      }
+      if (t.end[i] > i + 1) stack.push_back({t.end[i], next});
+      ++i;
+    }
+    stats.nodes += visited;
+    v_.meter_.charge(visited);
+    for (std::uint32_t w : bits) count += __builtin_popcount(w);
+    if (count > words_ / 4) out.bits = std::move(bits);
+    else
+      for (std::int32_t w = 0; w < words_; ++w)
+        for (std::uint32_t x = bits[w]; x; x &= x - 1) out.ids.push_back(w * 32 + __builtin_ctz(x));
+  }
+  // The subtree of a backslash inside a text whose regex state before it is `q`.
+  void escaped(std::int32_t node, Id q, std::vector<std::uint32_t>& bits, std::vector<std::int32_t>& exits) {
+    Config c;
+    c.lexer = Lexer::String;
+    c.phase = Phase::AfterValue;
+    c.a = q;
+    if (r_.step(c, '\\')) escaped_below(node, c, bits, exits);
+  }
+  void escaped_below(std::int32_t node, const Config& c, std::vector<std::uint32_t>& bits, std::vector<std::int32_t>& exits) {
+    const TrieView& t = trie_.all;
+    for (std::int32_t k = t.first[node]; k < t.first[node + 1]; ++k) set(bits.data(), t.tokens[k]);
+    for (std::int32_t i = node + 1; i < t.end[node]; i = t.end[i]) {
+      ++stats.nodes;
+      if (c.escape == Reader::kPlain && t.byte[i] == '"') {
+        if (v_.re.nullable(c.a)) exits.push_back(i);
+        continue;
+      }
+      Config next = c;
+      if (r_.step(next, t.byte[i])) escaped_below(i, next, bits, exits);
+    }
+  }
+
+  // ------------------------------------------------------------------ judgements
+  struct Walk {
+    std::uint32_t depth;       // frames open when the walk began
+    std::uint32_t reached;     // the least depth of a frame that was looked at
+    Result result;
+  };
+
+  const Result& judged(const TrieView& view, std::int32_t view_id, const Config& c) {
+    return complete(view, c, judge(view, view_id, c));
+  }
+  // What the memo holds for `c`: tokens allowed whatever names are used up, and rare nodes still to be judged.
+  const Result& judge(const TrieView& view, std::int32_t view_id, const Config& c) {
+    ++stats.judgements;
+    key_.assign({view_id});
+    local_key(c, key_);
+    Id at = keys_.add(key_);
+    for (const Frame* f = first_observed(c);; f = f->parent) {
+      room(at);
+      if (nodes_[at] >= 0) {
+        ++stats.hits;
+        return results_[nodes_[at]];
+      }
+      if (nodes_[at] == kUnknown || !f) return learn(view, view_id, c);
+      key_.assign({at});
+      frame_key(f, key_);
+      at = keys_.add(key_);
+    }
+  }
+  // Gaps inside a container carry in themselves what they observe of the top frame.
+  static bool carries_frame(const Config& c) {
+    return c.frame && (c.lexer == Lexer::Key || (c.lexer == Lexer::Gap && c.phase != Phase::ValueStart && c.phase != Phase::Colon));
+  }
+  // Does the local key hold the names used up in the top frame?
+  static bool names_exact(const Config& c) {
+    return c.frame && (c.lexer == Lexer::Key || (c.lexer == Lexer::Gap && (c.phase == Phase::ObjectStart || c.phase == Phase::NameStart)));
+  }
+  static const Frame* first_observed(const Config& c) {
+    return carries_frame(c) ? c.frame->parent : c.frame.get();
+  }
+  void local_key(const Config& c, std::vector<Id>& key) {
+    Id a = c.a;
+    if (c.lexer == Lexer::Number) a = v_.numbers.mask_key(a, trie_.longest + 1);
+    if (c.lexer == Lexer::String) a = v_.re.mask_key(a, trie_.longest + 1);
+    key.insert(key.end(), {static_cast<Id>(c.lexer) * 8 + static_cast<Id>(c.phase), c.escape, static_cast<Id>(c.code), a, c.b, c.c,
+                           c.frame ? 1 + c.frame->array : 0});
+    if (carries_frame(c) && (names_exact(c) || c.frame->array || c.frame->tracked)) {
+      const Frame* f = c.frame.get();
+      key.insert(key.end(), {f->goal, f->tracked, f->pending, f->seen});
+      for (char b : c.key) key.push_back(b);
+    }
+    if (r_.document().whitespace == 2 && c.frame) key.push_back(static_cast<Id>(c.frame->depth));
+  }
+  void frame_key(const Frame* f, std::vector<Id>& key) {
+    if (f->array || f->pending || f->tracked) key.insert(key.end(), {f->array, f->goal, f->tracked, f->pending, f->seen});
+    else key.push_back(8 + r_.may_close(f) + 2 * r_.may_continue(f));
+    key.push_back(f->parent ? -6 : -7);
+  }
+
+  const Result& learn(const TrieView& view, std::int32_t view_id, const Config& c) {
+    Walk w;
+    w.depth = c.frame ? c.frame->depth : 0;
+    w.reached = w.depth + 1;
+    std::int64_t before = stats.nodes;
+    walk(view, 0, view.size(), c, w, names_exact(c));
+    v_.meter_.charge(stats.nodes - before);
+    Result& x = w.result;
+    if (static_cast<std::int32_t>(x.ids.size()) > words_) {
+      x.bits.assign(static_cast<std::size_t>(words_), 0);
+      for (std::int32_t t : x.ids) set(x.bits.data(), t);
+      x.ids.clear();
+    }
+    bytes_ += x.ids.size() * 4 + x.bits.size() * 4 + x.rare.size() * 4 + 120;
+    // the path of observations: as many frames as were looked at
+    key_.assign({view_id});
+    local_key(c, key_);
+    Id at = keys_.add(key_);
+    for (const Frame* f = first_observed(c); f && f->depth >= w.reached; f = f->parent) {
+      room(at);
+      nodes_[at] = kInner;
+      key_.assign({at});
+      frame_key(f, key_);
+      at = keys_.add(key_);
+    }
+    room(at);
+    nodes_[at] = static_cast<Id>(results_.size());
+    results_.push_back(std::move(x));
+    return results_.back();
+  }
+  void room(Id at) {
+    if (at >= static_cast<Id>(nodes_.size())) nodes_.resize(at + 1, kUnknown);
+  }
+  // The remembered result, completed by the subtrees that must be judged afresh.
+  const Result& complete(const TrieView& view, const Config& c, const Result& x) {
+    if (x.rare.empty()) return x;
+    scratch_ = x;
+    for (std::int32_t node : x.rare) {
+      Config at = c;
+      bool alive = true;
+      for (char b : view.path(node)) alive = alive && r_.step(at, static_cast<unsigned char>(b));
+      if (alive) visit(view, node + 1, view.end[node], at, [&](std::int32_t t, const Config&) { scratch_.ids.push_back(t); });
+    }
+    return scratch_;
+  }
+
+  // `exact`: the top frame's names are part of the key.
+  void walk(const TrieView& view, std::int32_t first, std::int32_t stop, const Config& c, Walk& w, bool exact) {
+    for (std::int32_t i = first; i < stop; i = view.end[i]) {
+      ++stats.nodes;
+      Config next = c;
+      if (!r_.step(next, view.byte[i])) {
+        observe_refusal(c, w);
+        continue;
+      }
+      std::uint32_t depth = next.frame ? next.frame->depth : 0;
+      // a value that ended looked at the frame it stands in; one that only began did not
+      if (next.lexer == Lexer::Gap && next.phase == Phase::AfterValue) w.reached = std::min(w.reached, depth);
+      if (c.lexer == Lexer::Number && next.lexer == Lexer::Gap && c.frame) w.reached = std::min(w.reached, c.frame->depth);
+      take(view, i, w.result.ids);
+      if (view.end[i] == i + 1) continue;
+      if (next.lexer == Lexer::Key && depth <= w.depth && !(exact && depth == w.depth)) {
+        w.result.rare.push_back(i);
+        continue;
+      }
+      walk(view, i + 1, view.end[i], next, w, exact);
+    }
+  }
+  // A number that could end here looked at its frame even if the byte was refused.
+  void observe_refusal(const Config& c, Walk& w) {
+    if (c.lexer == Lexer::Number && v_.numbers.accepts(c.a)) w.reached = std::min(w.reached, c.frame ? c.frame->depth : w.reached);
+  }
+
+  template <class F>
+  void visit(const TrieView& view, std::int32_t first, std::int32_t stop, const Config& c, F&& f) {
+    for (std::int32_t i = first; i < stop; i = view.end[i]) {
+      ++stats.nodes;
+      Config next = c;
+      if (!r_.step(next, view.byte[i])) continue;
+      for (std::int32_t k = view.first[i]; k < view.first[i + 1]; ++k) f(view.tokens[k], next);
+      if (view.end[i] > i + 1) visit(view, i + 1, view.end[i], next, f);
+    }
+  }
+
+  static constexpr Id kUnknown = -1, kInner = -2;
+  Reader& r_;
+  Values& v_;
+  const Trie& trie_;
+  std::int32_t size_, words_;
+  std::unordered_map<Id, std::unique_ptr<Interior>> interiors_, raw_interiors_;
+  ListStore keys_;
+  std::vector<Id> nodes_, key_;
+  std::deque<Result> results_;
+  Result scratch_;
+  std::int32_t view_ids_ = 1;
+  std::size_t bytes_ = 0, budget_ = 48u << 20;
+};
+
+}  // namespace constrain

@@ -1,0 +1,882 @@
+// Hash-consed regular expressions over bytes with Boolean operations and counters, explored by derivatives.
+//
+// A language is an id; equal ids are equal languages (the converse holds only up to the rewrites below). The
+// derivative of `r` by a byte is again an id, so the ids reachable from one expression *are* its lazily built
+// automaton (Brzozowski 1964; the treatment of byte classes and the weak canonical forms follow Owens, Reppy and
+// Turon, "Regular-expression derivatives re-examined", JFP 2009, sec. 4). Departures: a repeat keeps its bounds as
+// two counters and is never unrolled; a set of strings is a trie of `Switch` nodes with shared suffixes, so that the
+// difference of two sets of strings collapses by identity of ids.
+//
+// Alphabet: bytes that no token contains are removed when an expression is built and are never tried afterwards,
+// so "live" always means: completed by bytes that the vocabulary can spell.
+//
+// Cost: one derivative is O(size of the top of the expression); each is computed once for each class of bytes and
+// stored in the row of its expression. Memory: 40 bytes a node plus 4 bytes for each byte class of a visited row.
+// Not thread-safe.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <deque>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "common.hpp"
+
+namespace constrain {
+
+using ByteSet = std::array<std::uint64_t, 4>;
+inline bool has(const ByteSet& s, int b) { return (s[b >> 6] >> (b & 63)) & 1; }
+inline void put(ByteSet& s, int b) { s[b >> 6] |= 1ull << (b & 63); }
+
+enum class ReKind : std::uint8_t { Empty, Epsilon, Cat, Alt, And, Not, Repeat, Switch };
+
+class RegexStore {
+ public:
+  static constexpr Id kEmpty = 0, kEpsilon = 1, kAll = 2;  // no string; the empty string; every byte string
+  static constexpr std::int32_t kUnbounded = -1;
+
+  RegexStore(const ByteSet& alphabet, Meter& meter) : alphabet_(alphabet), meter_(meter) {
+    table_.assign(1024, kNone);
+    partitions_.push_back(Partition{});  // one class
+    partitions_[0].representative.push_back(0);
+    intern(ReKind::Empty, false, 0, 0, 0, {});
+    intern(ReKind::Epsilon, true, 0, 0, 0, {});
+    intern(ReKind::Not, true, kEmpty, 0, 0, {});
+    any_char_ = char_class({{0, 0xD7FF}, {0xE000, 0x10FFFF}});
+    text_ = repeat(any_char_, 0, kUnbounded);
+  }
+
+  Id any_char() const { return any_char_; }
+  Id text() const { return text_; }
+  bool nullable(Id r) const { return nodes_[r].nullable; }
+  ReKind kind(Id r) const { return nodes_[r].kind; }
+  std::size_t count() const { return nodes_.size(); }
+  std::size_t bytes() const {
+    return nodes_.size() * sizeof(Node) + lists_.bytes() + table_.size() * 4 + rows_.size() * 4 +
+           partitions_.size() * sizeof(Partition);
+  }
+  const ByteSet& alphabet() const { return alphabet_; }
+
+  // ------------------------------------------------------------------ constructors
+  Id byte_set(ByteSet s) {
+    for (int i = 0; i < 4; ++i) s[i] &= alphabet_[i];
+    return switch_on(s, kEpsilon);
+  }
+
+  Id literal(std::string_view data, Id rest = kEpsilon) {
+    for (std::size_t i = data.size(); i-- > 0;) {
+      ByteSet s{};
+      put(s, static_cast<unsigned char>(data[i]));
+      for (int k = 0; k < 4; ++k) s[k] &= alphabet_[k];
+      rest = switch_on(s, rest);
+      meter_.charge();
+    }
+    return rest;
+  }
+
+  // Any one of `strings`: a trie with shared suffixes, built in one pass over the sorted strings. O(total bytes).
+  Id strings(std::vector<std::string_view> strings) {
+    std::sort(strings.begin(), strings.end());
+    struct Open {
+      bool accepts;
+      std::vector<Id> edges;  // lo, hi, child
+    };
+    std::vector<Open> open(1);
+    std::string_view before;
+    auto close_to = [&](std::size_t depth) {
+      while (open.size() > depth + 1) {
+        Open last = std::move(open.back());
+        open.pop_back();
+        Id child = switch_node(last.accepts, last.edges);
+        int b = static_cast<unsigned char>(before[open.size() - 1]);
+        if (child != kEmpty && has(alphabet_, b)) {
+          open.back().edges.insert(open.back().edges.end(), {b, b, child});
+        }
+      }
+    };
+    for (std::string_view s : strings) {
+      meter_.charge(static_cast<std::int64_t>(s.size()) + 1);
+      std::size_t common = 0;
+      while (common < before.size() && common < s.size() && before[common] == s[common]) ++common;
+      close_to(common);
+      while (open.size() <= s.size()) open.push_back(Open{false, {}});
+      open.back().accepts = true;
+      before = s;
+    }
+    close_to(0);
+    return switch_node(open[0].accepts, open[0].edges);
+  }
+
+  // UTF-8 encodings of the code points in sorted, disjoint ranges; surrogates are left out.
+  Id char_class(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& ranges) {
+    std::vector<Id> parts;
+    for (auto [lo, hi] : ranges) {
+      add_utf8(parts, lo, std::min<std::uint32_t>(hi, 0xD7FF));
+      add_utf8(parts, std::max<std::uint32_t>(lo, 0xE000), hi);
+    }
+    Id made = merge_switches(parts);
+    if (made != kEmpty) nodes_[made].is_char = true, nodes_[made].is_text = true;
+    return made;
+  }
+
+  Id cat(Id a, Id b) {
+    if (a == kEmpty || b == kEmpty) return kEmpty;
+    if (a == kEpsilon) return b;
+    if (b == kEpsilon) return a;
+    if (nodes_[a].kind == ReKind::Cat) return cat(nodes_[a].a, cat(nodes_[a].b, b));
+    if (nodes_[a].kind == ReKind::Switch && !nodes_[a].nullable && only_epsilon(a)) return retarget(a, b);
+    // r r* and r{m,n} r: one counter
+    Id body = a;
+    std::int32_t lo = 1, hi = 1;
+    if (nodes_[a].kind == ReKind::Repeat) body = nodes_[a].a, lo = nodes_[a].b, hi = nodes_[a].c;
+    if (nodes_[b].kind == ReKind::Repeat && nodes_[b].a == body) {
+      std::int32_t high = (hi < 0 || nodes_[b].c < 0) ? kUnbounded : hi + nodes_[b].c;
+      return repeat(body, lo + nodes_[b].b, high);
+    }
+    Id made = intern(ReKind::Cat, nodes_[a].nullable && nodes_[b].nullable, a, b, 0, {});
+    nodes_[made].is_text = nodes_[a].is_text && nodes_[b].is_text;
+    nodes_[made].simple = nodes_[a].simple && nodes_[b].simple;
+    return made;
+  }
+
+  Id alt(std::vector<Id> parts) {
+    flatten(parts, ReKind::Alt);
+    std::vector<Id> kept;
+    std::vector<Id> switches;
+    bool nullable_part = false;
+    for (Id p : parts) {
+      if (p == kEmpty) continue;
+      if (p == kAll) return kAll;
+      if (p != kEpsilon && nodes_[p].nullable) nullable_part = true;
+      if (nodes_[p].kind == ReKind::Switch && only_epsilon(p)) switches.push_back(p);
+      else kept.push_back(p);
+    }
+    if (switches.size() == 1) kept.push_back(switches[0]);
+    if (switches.size() > 1) kept.push_back(merge_switches(switches));
+    std::sort(kept.begin(), kept.end());
+    kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+    if (nullable_part) kept.erase(std::remove(kept.begin(), kept.end(), kEpsilon), kept.end());
+    for (Id p : kept)
+      if (nodes_[p].kind == ReKind::Not && std::binary_search(kept.begin(), kept.end(), nodes_[p].a)) return kAll;
+    if (kept.empty()) return kEmpty;
+    if (kept.size() == 1) return kept[0];
+    meter_.charge(static_cast<std::int64_t>(kept.size()));
+    bool nul = false, text = true, simple = true;
+    for (Id p : kept) {
+      nul |= nodes_[p].nullable;
+      text &= nodes_[p].is_text;
+      simple &= nodes_[p].simple;
+    }
+    Id made = intern(ReKind::Alt, nul, 0, 0, 0, kept);
+    nodes_[made].is_text = text;
+    nodes_[made].simple = simple;
+    return made;
+  }
+
+  Id conj(std::vector<Id> parts) {
+    flatten(parts, ReKind::And);
+    std::sort(parts.begin(), parts.end());
+    parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+    parts.erase(std::remove(parts.begin(), parts.end(), kAll), parts.end());
+    if (parts.empty()) return kAll;
+    if (parts[0] == kEmpty) return kEmpty;
+    if (parts[0] == kEpsilon) {
+      for (Id p : parts)
+        if (!nodes_[p].nullable) return kEmpty;
+      return kEpsilon;
+    }
+    bool text = false;
+    for (Id p : parts) text |= nodes_[p].is_text && p != text_;
+    if (text) parts.erase(std::remove(parts.begin(), parts.end(), text_), parts.end());
+    merge_counters(parts);
+    if (parts.size() == 1) return parts[0];
+    if (parts[0] == kEmpty) return kEmpty;
+    for (Id p : parts)
+      if (nodes_[p].kind == ReKind::Not && std::binary_search(parts.begin(), parts.end(), nodes_[p].a)) return kEmpty;
+    meter_.charge(static_cast<std::int64_t>(parts.size()));
+    bool nul = true;
+    text = false;
+    for (Id p : parts) {
+      nul &= nodes_[p].nullable;
+      text |= nodes_[p].is_text;
+    }
+    Id made = intern(ReKind::And, nul, 0, 0, 0, parts);
+    nodes_[made].is_text = text;
+    nodes_[made].simple = false;
+    return made;
+  }
+
+  Id negate(Id a) {
+    if (nodes_[a].kind == ReKind::Not) return nodes_[a].a;
+    Id made = intern(ReKind::Not, !nodes_[a].nullable, a, 0, 0, {});
+    nodes_[made].simple = false;
+    return made;
+  }
+
+  Id repeat(Id a, std::int32_t lo, std::int32_t hi) {
+    if (hi == 0 || a == kEpsilon) return kEpsilon;
+    if (a == kEmpty) return lo == 0 ? kEpsilon : kEmpty;
+    if (nodes_[a].nullable) lo = 0;
+    if (lo == 1 && hi == 1) return a;
+    if (nodes_[a].kind == ReKind::Repeat) {
+      const Node& n = nodes_[a];
+      if (n.c < 0 && n.b <= 1) {  // (r*){m,n} = r*;  (r+){m,n} = r{m,}
+        return repeat(n.a, n.b == 0 ? 0 : lo, kUnbounded);
+      }
+    }
+    if (nodes_[a].nullable && lo == 0 && hi == 1) return a;
+    Id made = intern(ReKind::Repeat, lo == 0, a, lo, hi, {});
+    nodes_[made].is_text = nodes_[a].is_text;
+    nodes_[made].simple = nodes_[a].simple;
+    return made;
+  }
+
+  // The union of a trie with one more string: the canonical trie of the larger set. O(length * fan-out).
+  Id insert_string(Id trie, std::string_view s) {
+    std::vector<Id> path{trie};
+    for (char c : s) {
+      Id at = path.back(), next = kEmpty;
+      if (at != kEmpty && nodes_[at].kind == ReKind::Switch) next = child(at, static_cast<unsigned char>(c));
+      path.push_back(next);
+    }
+    Id built = switch_node(true, edges_of(path.back()));
+    for (std::size_t i = s.size(); i-- > 0;) {
+      int b = static_cast<unsigned char>(s[i]);
+      std::vector<Id> edges = edges_of(path[i]), out;
+      bool placed = false;
+      for (std::size_t k = 0; k < edges.size(); k += 3) {
+        Id lo = edges[k], hi = edges[k + 1], target = edges[k + 2];
+        if (!placed && b < lo) out.insert(out.end(), {b, b, built}), placed = true;
+        if (b < lo || b > hi) {
+          out.insert(out.end(), {lo, hi, target});
+          continue;
+        }
+        if (lo < b) out.insert(out.end(), {lo, b - 1, target});
+        out.insert(out.end(), {b, b, built});
+        if (b < hi) out.insert(out.end(), {b + 1, hi, target});
+        placed = true;
+      }
+      if (!placed) out.insert(out.end(), {b, b, built});
+      built = switch_node(path[i] != kEmpty && nodes_[path[i]].nullable, out);
+    }
+    return built;
+  }
+
+  // Calls f(prefix + word) for each word of a finite trie (no repeats below it).
+  template <class F>
+  void each_word(Id trie, std::string word, F&& f) {
+    struct Level { Id node; std::size_t edge; int byte; };
+    std::vector<Level> stack{{trie, 0, -1}};
+    if (trie != kEmpty && nodes_[trie].nullable) f(word);
+    while (!stack.empty()) {
+      Level& top = stack.back();
+      std::vector<Id> edges = edges_of(top.node);
+      if (top.edge < edges.size() && top.byte >= edges[top.edge + 1]) top.edge += 3, top.byte = -1;
+      if (top.edge >= edges.size()) {
+        stack.pop_back();
+        if (!stack.empty()) word.pop_back();
+        continue;
+      }
+      top.byte = top.byte < 0 ? edges[top.edge] : top.byte + 1;
+      Id child = edges[top.edge + 2];
+      word.push_back(static_cast<char>(top.byte));
+      if (nodes_[child].nullable) f(word);
+      stack.push_back({child, 0, -1});
+      meter_.charge();
+    }
+  }
+
+  // ------------------------------------------------------------------ the automaton
+  // The derivative of `r` by byte `b`.
+  Id step(Id r, int b) {
+    if (nodes_[r].row == kNone) open_row(r);
+    const Node& n = nodes_[r];
+    std::int32_t& cell = rows_[static_cast<std::size_t>(n.row) + partitions_[n.partition].cls[b]];
+    if (cell == kNotYet) {
+      if (!has(alphabet_, b)) return kEmpty;  // the class may hold spellable bytes too: nothing is stored
+      Id made = derive(r, b);
+      const Node& again = nodes_[r];  // rows_ and nodes_ may have moved
+      rows_[static_cast<std::size_t>(again.row) + partitions_[again.partition].cls[b]] = made;
+      return made;
+    }
+    if (!has(alphabet_, b)) return kEmpty;
+    return cell;
+  }
+
+  // The derivative if some string of it exists, else kEmpty.
+  Id live_step(Id r, int b) {
+    Id next = step(r, b);
+    return live(next) ? next : kEmpty;
+  }
+
+  Id run(Id r, std::string_view s) {
+    for (char c : s) {
+      r = step(r, static_cast<unsigned char>(c));
+      if (r == kEmpty) break;
+    }
+    return r;
+  }
+  bool accepts(Id r, std::string_view s) { return nodes_[run(r, s)].nullable; }
+
+  // True iff the language is not empty. Exact; charged; memoised.
+  bool live(Id r) {
+    if (r == kEmpty) return false;
+    if (nodes_[r].simple) return true;
+    return distance(r) >= 0;
+  }
+
+  // Bytes of a shortest string, or -1 if there is none. Exact shortest distances, so that one byte of a shortest
+  // string always leads to an expression whose distance is smaller by one.
+  std::int64_t distance(Id r) {
+    if (nodes_[r].distance != kUnknown) return nodes_[r].distance;
+    if (nodes_[r].simple) return simple_distance(r);
+    return search_distance(r);
+  }
+
+  // The first byte of the canonical shortest string (the least byte that lowers the distance); -1 if `r` is at its end or dead.
+  int first_byte(Id r) {
+    std::int64_t d = distance(r);
+    if (d <= 0) return -1;
+    if (nodes_[r].row == kNone) open_row(r);
+    const Partition& p = partitions_[nodes_[r].partition];
+    std::vector<std::uint8_t> reps = p.representative;
+    int best = -1;
+    for (std::uint8_t rep : reps) {
+      int b = first_of_class(nodes_[r].partition, rep);
+      if (b < 0) continue;
+      Id next = step(r, b);
+      if (next != kEmpty && distance(next) == d - 1 && (best < 0 || b < best)) best = b;
+    }
+    return best;
+  }
+
+  // The canonical shortest string. O(its length).
+  std::string shortest(Id r) {
+    std::string out;
+    for (int b = first_byte(r); b >= 0; b = first_byte(r)) {
+      out.push_back(static_cast<char>(b));
+      r = step(r, b);
+      meter_.charge();
+    }
+    return out;
+  }
+
+  // min(cap, number of strings): counts by enumerating words, shortest first. Charged.
+  std::int64_t count_words(Id r, std::int64_t cap) {
+    std::vector<Id> level{r};
+    std::int64_t found = 0;
+    while (!level.empty() && found < cap) {
+      std::vector<Id> next;
+      for (Id q : level) {
+        if (nodes_[q].nullable && ++found >= cap) return found;
+        each_class(q, [&](int b, int width) {
+          Id t = live_step(q, b);
+          for (int i = 0; t != kEmpty && i < width && static_cast<std::int64_t>(next.size()) < cap; ++i) next.push_back(t);
+        });
+        meter_.charge();
+      }
+      level.swap(next);
+    }
+    return found;
+  }
+
+  // Calls f(byte, width) for one byte of each class of spellable bytes; `width` is the size of the class.
+  template <class F>
+  void each_class(Id r, F f) {
+    if (nodes_[r].row == kNone) open_row(r);
+    Id partition = nodes_[r].partition;
+    int n = static_cast<int>(partitions_[partition].representative.size());
+    std::array<int, 256> first, width;
+    first.fill(-1);
+    width.fill(0);
+    for (int b = 0; b < 256; ++b) {
+      if (!has(alphabet_, b)) continue;
+      int c = partitions_[partition].cls[b];
+      if (first[c] < 0) first[c] = b;
+      ++width[c];
+    }
+    for (int c = 0; c < n; ++c)
+      if (first[c] >= 0) f(first[c], width[c]);
+  }
+
+  // Bytes b with step(r, b) == r.
+  ByteSet self_loops(Id r) {
+    if (nodes_[r].row == kNone) open_row(r);
+    ByteSet out{};
+    each_class(r, [&](int b, int) {
+      if (step(r, b) != r) return;
+      int c = partitions_[nodes_[r].partition].cls[b];
+      for (int x = 0; x < 256; ++x)
+        if (partitions_[nodes_[r].partition].cls[x] == c && has(alphabet_, x)) put(out, x);
+    });
+    return out;
+  }
+
+  // A copy of `r` in which counters beyond `longest` are cut to it: the same masks for tokens of at most `longest`
+  // characters. Only repeats of one character class are cut, where the cut cannot change what is live.
+  Id mask_key(Id r, std::int32_t longest) {
+    const Node n = nodes_[r];
+    if (n.kind == ReKind::Repeat && nodes_[n.a].is_char) {
+      std::int32_t lo = std::min(n.b, longest), hi = n.c < 0 ? n.c : std::min(n.c, longest);
+      if (n.c > longest && hi < lo) hi = lo;
+      return repeat(n.a, lo, hi);
+    }
+    if (n.kind == ReKind::Cat) {
+      Id head = mask_key(n.a, longest);
+      Id tail = mask_key(n.b, longest);
+      if (head != n.a || tail != n.b) return cat(head, tail);
+    }
+    return r;
+  }
+
+ private:
+  static constexpr std::int32_t kNotYet = -2;
+  static constexpr std::int64_t kUnknown = -3;
+
+  struct Node {
+    ReKind kind = ReKind::Empty;
+    bool nullable = false;
+    bool is_char = false;  // exactly one code point
+    bool is_text = false;  // only whole, valid UTF-8
+    bool simple = true;    // no And, no Not: live unless Empty
+    Id a = 0, b = 0, c = 0;  // Cat: a b; Not: a; Repeat: a, least b, most c
+    Id list = 0;             // Alt, And: operands; Switch: lo hi child ...
+    Id partition = kNone, row = kNone;
+    std::uint64_t hash = 0;
+    std::int64_t distance = kUnknown;
+  };
+  struct Partition {
+    std::array<std::uint8_t, 256> cls{};
+    std::vector<std::uint8_t> representative;
+  };
+
+  Id intern(ReKind kind, bool nullable, Id a, Id b, Id c, const std::vector<Id>& list) {
+    Id l = list.empty() ? 0 : lists_.add(list);
+    std::uint64_t h = mix(mix(mix(static_cast<std::uint64_t>(kind) * 2 + nullable, static_cast<std::uint32_t>(a)),
+                              static_cast<std::uint32_t>(b)),
+                          mix(static_cast<std::uint32_t>(c), static_cast<std::uint32_t>(l)));
+    if (2 * (nodes_.size() + 1) > table_.size()) grow();
+    std::size_t slot = h & (table_.size() - 1);
+    while (table_[slot] != kNone) {
+      const Node& n = nodes_[table_[slot]];
+      if (n.hash == h && n.kind == kind && n.nullable == nullable && n.a == a && n.b == b && n.c == c && n.list == l)
+        return table_[slot];
+      slot = (slot + 1) & (table_.size() - 1);
+    }
+    Id id = static_cast<Id>(nodes_.size());
+    Node made;
+    made.kind = kind, made.nullable = nullable, made.a = a, made.b = b, made.c = c, made.list = l, made.hash = h;
+    nodes_.push_back(made);
+    table_[slot] = id;
+    if (kind == ReKind::Epsilon) nodes_[id].is_text = true;
+    meter_.charge();
+    return id;
+  }
+  void grow() {
+    std::vector<Id> bigger(table_.size() * 2, kNone);
+    for (Id id = 0; id < static_cast<Id>(nodes_.size()); ++id) {
+      std::size_t slot = nodes_[id].hash & (bigger.size() - 1);
+      while (bigger[slot] != kNone) slot = (slot + 1) & (bigger.size() - 1);
+      bigger[slot] = id;
+    }
+    table_.swap(bigger);
+  }
+
+  // ------------------------------------------------------------------ switches: byte ranges to expressions
+  Id switch_node(bool nullable, const std::vector<Id>& edges) {
+    if (edges.empty()) return nullable ? kEpsilon : kEmpty;
+    std::vector<Id> merged;
+    for (std::size_t k = 0; k < edges.size(); k += 3) {
+      if (!merged.empty() && merged[merged.size() - 1] == edges[k + 2] && merged[merged.size() - 2] + 1 == edges[k])
+        merged[merged.size() - 2] = edges[k + 1];
+      else merged.insert(merged.end(), {edges[k], edges[k + 1], edges[k + 2]});
+    }
+    Id made = intern(ReKind::Switch, nullable, 0, 0, 0, merged);
+    bool text = true, simple = true;
+    for (std::size_t k = 0; k < merged.size(); k += 3) {
+      text &= merged[k + 1] < 0x80 && nodes_[merged[k + 2]].is_text;
+      simple &= nodes_[merged[k + 2]].simple;
+    }
+    nodes_[made].is_text |= text;
+    nodes_[made].simple = simple;
+    return made;
+  }
+  Id switch_on(const ByteSet& s, Id child) {
+    if (child == kEmpty) return kEmpty;
+    std::vector<Id> edges;
+    for (int b = 0; b < 256; ++b)
+      if (has(s, b)) {
+        int hi = b;
+        while (hi < 255 && has(s, hi + 1)) ++hi;
+        edges.insert(edges.end(), {b, hi, child});
+        b = hi;
+      }
+    return switch_node(false, edges);
+  }
+  std::vector<Id> edges_of(Id r) const {
+    if (r == kEmpty || nodes_[r].kind != ReKind::Switch) return {};
+    return {lists_.begin(nodes_[r].list), lists_.end(nodes_[r].list)};
+  }
+  Id child(Id r, int b) const {
+    const Id* e = lists_.begin(nodes_[r].list);
+    std::size_t lo = 0, hi = lists_.size(nodes_[r].list) / 3;
+    while (lo < hi) {
+      std::size_t mid = (lo + hi) / 2;
+      if (e[3 * mid + 1] < b) lo = mid + 1;
+      else hi = mid;
+    }
+    if (lo < lists_.size(nodes_[r].list) / 3 && e[3 * lo] <= b && b <= e[3 * lo + 1]) return e[3 * lo + 2];
+    return kEmpty;
+  }
+  // Every path of switches ends at once in Epsilon: a set of single bytes.
+  bool only_epsilon(Id r) const {
+    const Id* e = lists_.begin(nodes_[r].list);
+    for (std::size_t k = 2; k < lists_.size(nodes_[r].list); k += 3)
+      if (e[k] != kEpsilon) return false;
+    return !nodes_[r].nullable;
+  }
+  Id retarget(Id r, Id target) {
+    std::vector<Id> edges = edges_of(r);
+    for (std::size_t k = 2; k < edges.size(); k += 3) edges[k] = target;
+    return switch_node(false, edges);
+  }
+  // The union of switches, edge by edge; children of overlapping edges are united too.
+  Id merge_switches(std::vector<Id> parts) {
+    parts.erase(std::remove(parts.begin(), parts.end(), kEmpty), parts.end());
+    if (parts.empty()) return kEmpty;
+    if (parts.size() == 1) return parts[0];
+    std::vector<int> cuts;
+    bool nul = false;
+    for (Id p : parts) {
+      if (p == kEpsilon) {
+        nul = true;
+        continue;
+      }
+      nul |= nodes_[p].nullable;
+      for (const Id* e = lists_.begin(nodes_[p].list); e != lists_.end(nodes_[p].list); e += 3) {
+        cuts.push_back(e[0]);
+        cuts.push_back(e[1] + 1);
+      }
+    }
+    std::sort(cuts.begin(), cuts.end());
+    cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
+    std::vector<Id> edges;
+    for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
+      std::vector<Id> under;
+      for (Id p : parts) {
+        if (p == kEpsilon) continue;
+        Id c = child(p, cuts[i]);
+        if (c != kEmpty) under.push_back(c);
+      }
+      if (under.empty()) continue;
+      std::sort(under.begin(), under.end());
+      under.erase(std::unique(under.begin(), under.end()), under.end());
+      bool all_switches = true;
+      for (Id u : under) all_switches &= nodes_[u].kind == ReKind::Switch || u == kEpsilon;
+      Id target = under.size() == 1 ? under[0] : all_switches ? merge_switches(under) : alt(under);
+      edges.insert(edges.end(), {cuts[i], cuts[i + 1] - 1, target});
+    }
+    return switch_node(nul, edges);
+  }
+
+  // ------------------------------------------------------------------ UTF-8
+  void add_utf8(std::vector<Id>& out, std::uint32_t lo, std::uint32_t hi) {
+    static constexpr std::uint32_t ends[] = {0x7F, 0x7FF, 0xFFFF, 0x10FFFF};
+    if (lo > hi) return;
+    std::uint32_t from = lo;
+    for (int n = 1; n <= 4; ++n) {
+      std::uint32_t to = std::min(hi, ends[n - 1]);
+      if (from <= to) {
+        split_utf8(out, from, to, n);
+        from = to + 1;
+      }
+    }
+  }
+  // Code points of one encoded length: split until every continuation byte is a full range or both ends agree.
+  void split_utf8(std::vector<Id>& out, std::uint32_t lo, std::uint32_t hi, int n) {
+    for (int i = 1; i < n; ++i) {
+      std::uint32_t m = (1u << (6 * i)) - 1;
+      if ((lo & ~m) != (hi & ~m)) {
+        if ((lo & m) != 0) {
+          split_utf8(out, lo, lo | m, n);
+          split_utf8(out, (lo | m) + 1, hi, n);
+          return;
+        }
+        if ((hi & m) != m) {
+          split_utf8(out, lo, (hi & ~m) - 1, n);
+          split_utf8(out, hi & ~m, hi, n);
+          return;
+        }
+      }
+    }
+    unsigned char a[4], b[4];
+    encode_utf8(lo, a);
+    encode_utf8(hi, b);
+    Id rest = kEpsilon;
+    for (int i = n - 1; i >= 0; --i) {
+      ByteSet s{};
+      for (int x = a[i]; x <= b[i]; ++x)
+        if (has(alphabet_, x)) put(s, x);
+      rest = switch_on(s, rest);
+    }
+    if (rest != kEmpty) out.push_back(rest);
+  }
+
+ public:
+  static int encode_utf8(std::uint32_t c, unsigned char* out) {
+    if (c < 0x80) return out[0] = static_cast<unsigned char>(c), 1;
+    if (c < 0x800) return out[0] = 0xC0 | (c >> 6), out[1] = 0x80 | (c & 63), 2;
+    if (c < 0x10000) return out[0] = 0xE0 | (c >> 12), out[1] = 0x80 | ((c >> 6) & 63), out[2] = 0x80 | (c & 63), 3;
+    return out[0] = 0xF0 | (c >> 18), out[1] = 0x80 | ((c >> 12) & 63), out[2] = 0x80 | ((c >> 6) & 63), out[3] = 0x80 | (c & 63), 4;
+  }
+
+ private:
+  // ------------------------------------------------------------------ Boolean rewrites
+  void flatten(std::vector<Id>& parts, ReKind kind) {
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      if (nodes_[parts[i]].kind == kind) {
+        std::vector<Id> inner(lists_.begin(nodes_[parts[i]].list), lists_.end(nodes_[parts[i]].list));
+        parts[i] = inner[0];
+        parts.insert(parts.end(), inner.begin() + 1, inner.end());
+      }
+    std::sort(parts.begin(), parts.end());
+    parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+  }
+  // x{a,b} & any{c,d} = x{max, min} for a character class x: length bounds cost no product.
+  void merge_counters(std::vector<Id>& parts) {
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const Node n = nodes_[parts[i]];
+      if (n.kind != ReKind::Repeat || n.a != any_char_) continue;
+      for (std::size_t j = 0; j < parts.size(); ++j) {
+        if (i == j) continue;
+        const Node m = nodes_[parts[j]];
+        Id body = m.kind == ReKind::Repeat ? m.a : parts[j];
+        if (!nodes_[body].is_char) continue;
+        std::int32_t mlo = m.kind == ReKind::Repeat ? m.b : 1, mhi = m.kind == ReKind::Repeat ? m.c : 1;
+        std::int32_t lo = std::max(n.b, mlo);
+        std::int32_t hi = n.c < 0 ? mhi : mhi < 0 ? n.c : std::min(n.c, mhi);
+        Id joined = hi >= 0 && lo > hi ? kEmpty : repeat(body, lo, hi);
+        parts.erase(parts.begin() + std::max(i, j));
+        parts.erase(parts.begin() + std::min(i, j));
+        parts.push_back(joined);
+        std::sort(parts.begin(), parts.end());
+        parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+        return merge_counters(parts);
+      }
+    }
+  }
+
+  // ------------------------------------------------------------------ byte classes
+  Id add_partition(const std::array<int, 256>& key) {
+    Partition p;
+    std::unordered_map<int, int> names;
+    for (int b = 0; b < 256; ++b) {
+      auto [it, fresh] = names.try_emplace(key[b], static_cast<int>(names.size()));
+      p.cls[b] = static_cast<std::uint8_t>(it->second);
+      if (fresh) p.representative.push_back(static_cast<std::uint8_t>(b));
+    }
+    std::string content(reinterpret_cast<const char*>(p.cls.data()), 256);
+    auto [it, fresh] = partition_ids_.try_emplace(content, static_cast<Id>(partitions_.size()));
+    if (fresh) partitions_.push_back(p);
+    return it->second;
+  }
+  Id join(Id a, Id b) {
+    if (a == b || b == 0) return a;
+    if (a == 0) return b;
+    if (a > b) std::swap(a, b);
+    std::uint64_t key = (static_cast<std::uint64_t>(a) << 32) | static_cast<std::uint32_t>(b);
+    auto found = joins_.find(key);
+    if (found != joins_.end()) return found->second;
+    std::array<int, 256> both;
+    for (int i = 0; i < 256; ++i) both[i] = partitions_[a].cls[i] * 256 + partitions_[b].cls[i];
+    Id made = add_partition(both);
+    joins_[key] = made;
+    return made;
+  }
+  Id partition(Id r) {
+    if (nodes_[r].partition != kNone) return nodes_[r].partition;
+    const Node n = nodes_[r];
+    Id made = 0;
+    switch (n.kind) {
+      case ReKind::Empty:
+      case ReKind::Epsilon: break;
+      case ReKind::Cat:
+        made = partition(n.a);
+        if (nodes_[n.a].nullable) made = join(made, partition(n.b));
+        break;
+      case ReKind::Alt:
+      case ReKind::And:
+        for (std::size_t i = 0; i < lists_.size(n.list); ++i) {
+          Id part = lists_.begin(n.list)[i];
+          made = join(made, partition(part));
+        }
+        break;
+      case ReKind::Not:
+      case ReKind::Repeat: made = partition(n.a); break;
+      case ReKind::Switch: {
+        std::array<int, 256> key;
+        key.fill(0);
+        const Id* e = lists_.begin(n.list);
+        for (std::size_t k = 0; k < lists_.size(n.list); k += 3)
+          for (int b = e[k]; b <= e[k + 1]; ++b) key[b] = e[k + 2] + 1;
+        made = add_partition(key);
+        break;
+      }
+    }
+    nodes_[r].partition = made;
+    return made;
+  }
+  void open_row(Id r) {
+    Id p = partition(r);
+    nodes_[r].row = static_cast<Id>(rows_.size());
+    rows_.resize(rows_.size() + partitions_[p].representative.size(), kNotYet);
+  }
+  int first_of_class(Id p, int representative) const {
+    int c = partitions_[p].cls[representative];
+    for (int b = 0; b < 256; ++b)
+      if (partitions_[p].cls[b] == c && has(alphabet_, b)) return b;
+    return -1;
+  }
+
+  // ------------------------------------------------------------------ derivatives
+  Id derive(Id r, int b) {
+    meter_.charge();
+    const Node n = nodes_[r];
+    switch (n.kind) {
+      case ReKind::Empty:
+      case ReKind::Epsilon: return kEmpty;
+      case ReKind::Switch: return child(r, b);
+      case ReKind::Not: return negate(step(n.a, b));
+      case ReKind::Cat: {
+        Id first = cat(step(n.a, b), n.b);
+        if (!nodes_[n.a].nullable) return first;
+        return alt({first, step(n.b, b)});
+      }
+      case ReKind::Repeat: {
+        Id rest = repeat(n.a, n.b > 0 ? n.b - 1 : 0, n.c < 0 ? n.c : n.c - 1);
+        return cat(step(n.a, b), rest);
+      }
+      case ReKind::Alt:
+      case ReKind::And: {
+        std::vector<Id> parts;
+        parts.reserve(lists_.size(n.list));
+        for (std::size_t i = 0; i < lists_.size(n.list); ++i) {
+          Id part = lists_.begin(n.list)[i];
+          Id d = step(part, b);
+          if (n.kind == ReKind::And && d == kEmpty) return kEmpty;
+          parts.push_back(d);
+        }
+        return n.kind == ReKind::Alt ? alt(std::move(parts)) : conj(std::move(parts));
+      }
+    }
+    return kEmpty;
+  }
+
+  // ------------------------------------------------------------------ distances
+  static std::int64_t saturate(std::int64_t x) { return std::min<std::int64_t>(x, INT64_MAX / 4); }
+  std::int64_t simple_distance(Id r) {
+    const Node n = nodes_[r];
+    std::int64_t d = -1;
+    switch (n.kind) {
+      case ReKind::Empty: d = -1; break;
+      case ReKind::Epsilon: d = 0; break;
+      case ReKind::Cat: d = saturate(distance(n.a) + distance(n.b)); break;
+      case ReKind::Repeat: {
+        std::int64_t one = distance(n.a);
+        d = n.b == 0 ? 0 : one > (INT64_MAX / 4) / n.b ? INT64_MAX / 4 : one * n.b;
+        break;
+      }
+      case ReKind::Alt:
+        for (const Id* p = lists_.begin(n.list); p != lists_.end(n.list); ++p) {
+          std::int64_t x = distance(*p);
+          if (d < 0 || x < d) d = x;
+        }
+        break;
+      case ReKind::Switch: d = n.nullable ? 0 : switch_distance(r); break;
+      default: break;
+    }
+    nodes_[r].distance = d;
+    return d;
+  }
+  // A chain of switches may be as long as a literal: an explicit stack instead of recursion.
+  std::int64_t switch_distance(Id root) {
+    std::vector<Id> stack{root};
+    while (!stack.empty()) {
+      Id r = stack.back();
+      if (nodes_[r].distance != kUnknown) {
+        stack.pop_back();
+        continue;
+      }
+      bool ready = true;
+      std::int64_t d = nodes_[r].nullable ? 0 : -1;
+      std::vector<Id> edges = edges_of(r);
+      for (std::size_t k = 2; k < edges.size(); k += 3) {
+        Id c = edges[k];
+        if (nodes_[c].distance == kUnknown) {
+          if (nodes_[c].kind == ReKind::Switch) {
+            stack.push_back(c);
+            ready = false;
+            continue;
+          }
+          distance(c);
+        }
+        std::int64_t x = saturate(nodes_[c].distance + 1);
+        if (x > 0 && (d < 0 || x < d)) d = x;
+      }
+      if (ready) nodes_[r].distance = d;
+    }
+    return nodes_[root].distance;
+  }
+  // Breadth-first over derivatives; the nodes of the shortest path found learn their distances, and if nothing is
+  // found every node visited is known to be dead.
+  std::int64_t search_distance(Id root) {
+    struct Seen {
+      Id node, parent;
+    };
+    std::vector<Seen> order{{root, kNone}};
+    std::unordered_set<Id> visited{root};
+    std::int64_t best = INT64_MAX;
+    std::size_t best_at = 0;
+    std::vector<std::int64_t> depth{0};
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      if (depth[i] >= best) break;
+      Id r = order[i].node;
+      meter_.charge();
+      std::int64_t here = nodes_[r].nullable ? 0 : nodes_[r].distance != kUnknown ? nodes_[r].distance
+                          : nodes_[r].simple ? distance(r) : kUnknown;
+      if (here == -1) continue;
+      if (here >= 0) {
+        if (saturate(depth[i] + here) < best) best = saturate(depth[i] + here), best_at = i;
+        continue;
+      }
+      each_class(r, [&](int b, int) {
+        Id next = step(r, b);
+        if (next != kEmpty && visited.insert(next).second) {
+          order.push_back({next, static_cast<Id>(i)});
+          depth.push_back(depth[i] + 1);
+        }
+      });
+    }
+    if (best == INT64_MAX) {
+      for (const Seen& s : order) nodes_[s.node].distance = -1;
+      return -1;
+    }
+    for (Id i = static_cast<Id>(best_at); i != kNone; i = order[i].parent)
+      nodes_[order[i].node].distance = best - depth[i];
+    return best;
+  }
+
+  ByteSet alphabet_;
+  Meter& meter_;
+  std::deque<Node> nodes_;
+  ListStore lists_;
+  std::vector<Id> table_;
+  std::vector<std::int32_t> rows_;
+  std::vector<Partition> partitions_;
+  std::unordered_map<std::string, Id> partition_ids_;
+  std::unordered_map<std::uint64_t, Id> joins_;
+  Id any_char_ = kEmpty, text_ = kEmpty;
+};
+
+}  // namespace constrain
