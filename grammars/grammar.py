@@ -1,0 +1,157 @@
+"""Grammars: immutable descriptions of a language, and the constructors that front ends stand behind.
+
+A `Grammar` holds one finished table of the intermediate representation and the id of its root. Regular grammars compose
+with ``|`` (either), ``+`` (one after the other) and ``&`` (both); a JSON Schema is a whole document and does not compose
+with others yet: that is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from grammars.errors import GrammarError, UnsupportedFeature
+from grammars.ir import Op, Table, Whitespace
+from grammars.limits import DEFAULT_LIMITS, Limits
+from grammars.regex import lower_regex, parse_regex
+
+Numbers = Literal["json", "plain"]
+Order = Literal["any", "schema"]
+_REFERENCES = frozenset({Op.CONCAT, Op.AND, Op.OR, Op.NOT, Op.ONE_OF})
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """kind: "regex" or "json_schema"; options: those that define the language, by name."""
+
+    kind: str
+    table: Table = field(repr=False, compare=False)
+    root: int = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = DEFAULT_LIMITS
+    lowered: Any = field(default=None, repr=False, compare=False)
+
+    def packed(self) -> tuple[bytes, list[bytes]]:
+        return self.table.pack()
+
+    def report_rows(self) -> tuple[Any, ...]:
+        """One row for each keyword of a schema; empty for regexes, which are enforced whole or refused."""
+        return self.lowered.report if self.lowered is not None else ()
+
+    def __or__(self, other: Grammar) -> Grammar:
+        return self._compose(other, Op.OR)
+
+    def __add__(self, other: Grammar) -> Grammar:
+        return self._compose(other, Op.CONCAT)
+
+    def __and__(self, other: Grammar) -> Grammar:
+        return self._compose(other, Op.AND)
+
+    def _compose(self, other: Grammar, op: Op) -> Grammar:
+        if not isinstance(other, Grammar):
+            raise TypeError(f"a grammar composes with a grammar, not with {type(other).__name__}")
+        if self.kind != "regex" or other.kind != "regex":
+            raise UnsupportedFeature("composing a JSON Schema with another grammar is not supported; compose regexes")
+        table = Table()
+        roots = [_copy_regex(g.table, g.root, table) for g in (self, other)]
+        return Grammar("regex", table, table.node(op, *roots), {}, self.limits)
+
+
+def _copy_regex(source: Table, root: int, target: Table) -> int:
+    """Copy the regex `root` and all it refers to into another table. Nodes refer only to earlier ones: one pass."""
+    new: dict[int, int] = {}
+    for i, (op, *x) in enumerate(source.nodes[: root + 1]):
+        if op in _REFERENCES:
+            new[i] = target.node(Op(op), *(new[c] for c in x))
+        elif op == Op.REPEAT:
+            new[i] = target.node(Op.REPEAT, new[x[0]], *x[1:])
+        elif op in (Op.LITERAL, Op.STRINGS):
+            new[i] = target.node(Op(op), *(target.blob(source.blobs[b]) for b in x))
+        else:
+            new[i] = target.node(Op(op), *x)
+    return new[root]
+
+
+def regex(pattern: str, dialect: Literal["python", "ecma"] = "python", limits: Limits = DEFAULT_LIMITS) -> Grammar:
+    """The strings that match `pattern` as a whole. See `grammars.regex` for the dialects and what is refused."""
+    if not isinstance(pattern, str):
+        raise GrammarError(f"a pattern must be a string, not {type(pattern).__name__}")
+    if dialect not in ("python", "ecma"):
+        raise GrammarError(f"unknown dialect {dialect!r}; one of 'python', 'ecma'")
+    table = Table()
+    root = lower_regex(parse_regex(pattern, dialect, limits), table)
+    return Grammar("regex", table, root, {"dialect": dialect}, limits)
+
+
+def choice(options: Iterable[str | bytes], limits: Limits = DEFAULT_LIMITS) -> Grammar:
+    """Exactly one of the given texts. Linear in their total size."""
+    texts = [_bytes(o) for o in options]
+    if not texts:
+        raise GrammarError("a choice needs at least one option")
+    table = Table()
+    return Grammar("regex", table, table.strings(texts), {}, limits)
+
+
+def literal(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> Grammar:
+    """Exactly this text, or these bytes."""
+    table = Table()
+    return Grammar("regex", table, table.literal(_bytes(text)), {}, limits)
+
+
+def _bytes(text: str | bytes) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise GrammarError(f"a text must be str or bytes, not {type(text).__name__}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as e:
+        raise GrammarError(f"a lone surrogate at character {e.start} cannot be written as UTF-8") from None
+
+
+def json_schema(
+    schema: Any,
+    draft: str | None = None,
+    registry: Any = None,
+    formats: Literal["assert", "annotate"] = "assert",
+    order: Order = "any",
+    whitespace: Literal["bounded", "compact", "pretty", "free"] | int = "bounded",
+    numbers: Numbers = "json",
+    limits: Limits = DEFAULT_LIMITS,
+) -> Grammar:
+    """The JSON texts of the valid instances of `schema` (mapping, bool, or JSON text), without duplicate keys.
+
+    draft: dialect of schemas without ``$schema`` ("4", "6", "7", "2019-09", "2020-12"; default 2020-12).
+    registry: a `referencing.Registry` of remote resources; nothing is fetched.
+    formats: "assert" every known format, or take them as annotations.
+    order: "any", or "schema": declared properties in the order of their declaration, then others.
+    whitespace: "bounded" (DESIGN: JSON text), "compact", "pretty" (two spaces), "free", or at most n characters a gap.
+    numbers: "json" (all spellings) or "plain" (no exponent, no superfluous zeros).
+    """
+    from grammars.json_schema import lower_schema
+
+    mode, count = _whitespace(whitespace)
+    for name, given, known in (("order", order, ("any", "schema")), ("numbers", numbers, ("json", "plain"))):
+        if given not in known:
+            raise GrammarError(f"unknown {name} {given!r}; one of {known}")
+    if formats not in ("assert", "annotate"):
+        raise GrammarError(f"unknown formats {formats!r}; one of ('assert', 'annotate')")
+    table = Table()
+    lowered = lower_schema(schema, table, draft=draft, registry=registry, formats=formats, limits=limits)
+    root = table.node(Op.JSON, lowered.value, mode, count, int(numbers == "plain"), int(order == "schema"))
+    options = {"draft": draft or "2020-12", "formats": formats, "order": order, "whitespace": whitespace, "numbers": numbers}
+    return Grammar("json_schema", table, root, options, limits, lowered)
+
+
+def _whitespace(option: Any) -> tuple[int, int]:
+    if isinstance(option, bool) or not isinstance(option, int | str):
+        raise GrammarError(f"whitespace must be a name or a count, not {option!r}")
+    if isinstance(option, int):
+        if not 0 <= option <= 1_000_000:
+            raise GrammarError(f"whitespace must be between 0 and 1,000,000 characters a gap, not {option}")
+        return int(Whitespace.COUNT), option
+    try:
+        return int(Whitespace[option.upper()]), 0
+    except KeyError:
+        raise GrammarError(f"unknown whitespace {option!r}; 'bounded', 'compact', 'pretty', 'free' or a count") from None

@@ -1,0 +1,576 @@
+"""Schemas to value predicates.
+
+One schema object becomes one record: its keywords each speak about values of one JSON type and are conjoined per type;
+keywords that combine schemas (``anyOf``, ``not``, ``$ref`` ...) are conjoined with the record. A schema that a reference
+leads to is lowered once; a reference met while its target is still being lowered becomes a reserved node, which is how
+recursion is written. Whatever the front end refuses it refuses here; emptiness and work limits are the kernel's.
+
+Cost: linear in the schema, some microseconds an object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from grammars.errors import ConstrainError, GrammarError, LimitExceeded, UnsupportedFeature
+from grammars.ir import Op, Table
+from grammars.json_schema import formats as known_formats
+from grammars.json_schema import report, values
+from grammars.json_schema.resolve import NAMES, References, Scope, draft_of, id_of
+from grammars.limits import DEFAULT_LIMITS, Limits
+from grammars.regex import charset, lower_regex, parse_regex
+
+Formats = Literal["assert", "annotate"]
+NOT_YET = frozenset({"unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef"})
+SCHEMA_DEPTH = 200  # schema objects within schema objects that the recursive walk can carry
+TYPES = {"null": 0, "boolean": 1, "number": 3, "integer": 3, "string": 4, "array": 5, "object": 6}
+Path = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoweredSchema:
+    """`value`: the node of the predicate. `report`: one row a keyword, computed at each access."""
+
+    value: int
+    schema: Any
+    assert_formats: bool
+
+    @property
+    def report(self) -> tuple[report.ReportRow, ...]:
+        return report.rows(self.schema, self.assert_formats)
+
+
+def lower_schema(
+    schema: Any,
+    table: Table,
+    *,
+    draft: str | None = None,
+    registry: Any = None,
+    formats: Formats = "assert",
+    limits: Limits = DEFAULT_LIMITS,
+) -> LoweredSchema:
+    """Lower a schema (a mapping, a bool, or JSON text) into `table`.
+
+    Raises GrammarError with the JSON pointer of what is malformed, UnsupportedFeature for what is not enforced,
+    LimitExceeded beyond `limits`.
+    """
+    if isinstance(schema, str | bytes):
+        schema = parse_text(schema, limits)
+    if draft is not None and draft not in NAMES:
+        raise GrammarError(f"unknown draft {draft!r}; one of {', '.join(NAMES)}")
+    lowering = _Lowering(schema, table, NAMES[draft or "2020-12"], registry, formats == "assert", limits)
+    return LoweredSchema(lowering.root(), schema, formats == "assert")
+
+
+def parse_text(text: str | bytes, limits: Limits) -> Any:
+    """Read JSON text with exact decimals. Raises GrammarError, or LimitExceeded where it is too long or nests too deep."""
+    if len(text) > limits.source_bytes:
+        raise LimitExceeded(len(text), limits.source_bytes, "source_bytes of a schema")
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except RecursionError:
+        raise LimitExceeded(limits.depth + 1, limits.depth, "depth of a schema") from None
+    except UnicodeDecodeError as e:
+        raise GrammarError(f"the schema is not valid UTF-8: {e.reason} at byte {e.start}") from None
+    except ValueError as e:
+        source = text if isinstance(text, str) else text.decode(errors="replace")
+        at = getattr(e, "pos", 0)
+        raise GrammarError(f"the schema is not JSON: {e}", source=source, span=(at, at + 1)) from None
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What the keywords of one schema object demand, by the type of value they speak about."""
+
+    allowed: set[int] | None = None
+    numbers: list[int] = field(default_factory=list)
+    strings: list[int] = field(default_factory=list)
+    arrays: list[int] = field(default_factory=list)
+    objects: list[int] = field(default_factory=list)
+    others: list[int] = field(default_factory=list)
+
+
+Handler = Callable[["_Lowering", Any, Mapping[str, Any], _Parts, Scope, Path], None]
+
+
+class _Lowering:
+    def __init__(self, schema: Any, table: Table, draft: int, registry: Any, assert_formats: bool, limits: Limits) -> None:
+        self.table, self.limits, self.assert_formats = table, limits, assert_formats
+        self.schema = schema
+        draft = draft_of(schema, draft)
+        self.references = References(schema, draft, registry)
+        self.scope = Scope(schema, draft)
+        self.any, self.none = values.any_value(table), values.no_value(table)
+        self.true, self.false, self.text, self.empty = table.true(), table.false(), table.text(), table.empty()
+        self.targets: dict[tuple[int, int], int | None] = {}  # (id of the schema, draft) -> node; None: in progress
+        self.reserved: dict[tuple[int, int], int] = {}
+        self.depth = 0
+        self.max_depth = min(limits.depth, SCHEMA_DEPTH)
+
+    def root(self) -> int:
+        return self.target(self.schema, self.scope, ())
+
+    # ------------------------------------------------------------------ schemas
+    def target(self, schema: Any, scope: Scope, path: Path) -> int:
+        """A schema that references may lead to: lowered once, reserved while in progress."""
+        if not isinstance(schema, Mapping):
+            return self.lower(schema, scope, path)
+        key = (id(schema), scope.draft)
+        if key in self.targets:
+            done = self.targets[key]
+            if done is not None:
+                return done
+            if key not in self.reserved:
+                self.reserved[key] = self.table.reserve()
+            return self.reserved[key]
+        self.targets[key] = None
+        made = self.lower(schema, scope, path)
+        self.targets[key] = made
+        if key in self.reserved:
+            self.table.define(self.reserved[key], made)
+        return made
+
+    def lower(self, schema: Any, scope: Scope, path: Path) -> int:
+        if schema is True:
+            return self.any
+        if schema is False:
+            return self.none
+        if not isinstance(schema, Mapping):
+            raise self.bad(path, f"a schema must be an object or a boolean, not {_kind(schema)}")
+        self.depth += 1
+        if self.depth > self.max_depth:
+            raise LimitExceeded(self.depth, self.max_depth, "depth of a schema")
+        if len(self.table.nodes) > self.limits.nodes:
+            raise LimitExceeded(len(self.table.nodes), self.limits.nodes, "nodes of a schema")
+        if schema is not scope.root and id_of(schema, scope.draft):
+            scope = self.references.enter(schema, scope)
+        parts = _Parts()
+        ref_only = scope.draft <= 7 and "$ref" in schema
+        for keyword in ("$ref",) if ref_only else schema:
+            handler = HANDLERS.get(keyword)
+            if handler is not None:
+                handler(self, schema[keyword], schema, parts, scope, (*path, keyword))
+        self.depth -= 1
+        return self.assemble(parts)
+
+    def assemble(self, parts: _Parts) -> int:
+        t = self.table
+        allowed = parts.allowed
+
+        def component(kind: int, demands: list[int], free: int, never: int) -> int:
+            if allowed is not None and kind not in allowed:
+                return never
+            return t.conjunction(*dict.fromkeys(demands)) if demands else free
+
+        def word(kind: int) -> int:
+            return self.true if allowed is None or kind in allowed else self.false
+
+        record = t.node(
+            Op.VALUE,
+            word(0),
+            word(1),
+            word(1),
+            component(3, parts.numbers, self.true, self.false),
+            component(4, parts.strings, self.text, self.empty),
+            component(5, parts.arrays, self.true, self.false),
+            component(6, parts.objects, self.true, self.false),
+        )
+        if not parts.others:
+            return record
+        others = [x for x in dict.fromkeys(parts.others) if x != self.any]
+        if record != self.any or not others:
+            others.append(record)
+        return t.conjunction(*others)
+
+    def children(self, schemas: Sequence[Any], scope: Scope, path: Path) -> list[int]:
+        return [self.lower(s, scope, (*path, i)) for i, s in enumerate(schemas)]
+
+    # ------------------------------------------------------------------ messages and checks
+    def bad(self, path: Path, message: str) -> GrammarError:
+        return GrammarError(message, path=pointer(path))
+
+    def number(self, x: Any, path: Path) -> Any:
+        if not values.is_number(x):
+            raise self.bad(path, f"{path[-1]} must be a number, not {_kind(x)}")
+        return x
+
+    def count(self, x: Any, path: Path) -> int:
+        if not values.is_number(x) or x != int(x) or x < 0:
+            raise self.bad(path, f"{path[-1]} must be a non-negative integer, not {x!r}")
+        return int(x)
+
+    def mapping(self, x: Any, path: Path) -> Mapping[str, Any]:
+        if not isinstance(x, Mapping):
+            raise self.bad(path, f"{path[-1]} must be an object, not {_kind(x)}")
+        return x
+
+    def sequence(self, x: Any, path: Path) -> Sequence[Any]:
+        if not isinstance(x, Sequence) or isinstance(x, str | bytes):
+            raise self.bad(path, f"{path[-1]} must be an array, not {_kind(x)}")
+        return x
+
+    def name(self, x: Any, path: Path) -> int:
+        if not isinstance(x, str):
+            raise self.bad(path, f"a property name must be a string, not {_kind(x)}")
+        try:
+            return self.table.blob(x.encode())
+        except UnicodeEncodeError:
+            raise self.bad(path, "a lone surrogate in a property name cannot be written in JSON text") from None
+
+    def pattern(self, x: Any, path: Path) -> int:
+        if not isinstance(x, str):
+            raise self.bad(path, f"a pattern must be a string, not {_kind(x)}")
+        try:
+            return lower_regex(parse_regex(x, "ecma", self.limits), self.table, search=True)
+        except GrammarError as e:
+            raise type(e)(e.message, source=e.source, span=e.span, path=pointer(path)) from None
+
+
+def pointer(path: Path) -> str:
+    """A path as a JSON pointer fragment."""
+    return "#" + "".join("/" + report.escape(str(p)) for p in path)
+
+
+def _kind(x: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(x), "a number" if values.is_number(x) else type(x).__name__)
+
+
+# ---------------------------------------------------------------------- keywords of any type
+def _type(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    names = (x,) if isinstance(x, str) else lo.sequence(x, path)
+    kinds: set[int] = set()
+    for n in names:
+        if not isinstance(n, str) or n not in TYPES:
+            raise lo.bad(path, f"unknown type {n!r}; one of {', '.join(TYPES)}")
+        kinds.add(TYPES[n])
+    if "integer" in names and "number" not in names:
+        parts.numbers.append(values.multiple_of(lo.table, 1))
+    parts.allowed = kinds
+
+
+def _enum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    parts.others.append(_equal(lo, lo.sequence(x, path), path))
+
+
+def _const(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if scope.draft >= 6:
+        parts.others.append(_equal(lo, [x], path))
+
+
+def _equal(lo: _Lowering, xs: Sequence[Any], path: Path) -> int:
+    try:
+        return values.equal_to(lo.table, xs)
+    except GrammarError as e:
+        raise lo.bad(path, e.message) from None
+    except RecursionError:
+        raise LimitExceeded(lo.max_depth + 1, lo.max_depth, "depth of a value in a schema") from None
+
+
+def _ref(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if not isinstance(x, str):
+        raise lo.bad(path, f"$ref must be a string, not {_kind(x)}")
+    try:
+        found, inner = lo.references.follow(x, scope)
+    except GrammarError as e:
+        raise lo.bad(path, e.message) from None
+    parts.others.append(lo.target(found, inner, path))
+
+
+def _not_yet(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if (path[-1] == "$dynamicRef" and scope.draft < 2020) or (path[-1] == "$recursiveRef" and scope.draft != 2019):
+        return
+    if scope.draft >= 2019:
+        raise UnsupportedFeature(f"{path[-1]} is not enforced", path=pointer(path))
+
+
+def _unique(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if x is not True and x is not False:
+        raise lo.bad(path, f"uniqueItems must be a boolean, not {_kind(x)}")
+    most = schema.get("maxItems")
+    if x and not (values.is_number(most) and most is not None and most <= 1):
+        raise UnsupportedFeature("uniqueItems is not enforced", path=pointer(path))
+
+
+# ---------------------------------------------------------------------- combinations
+def _all_of(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    parts.others.extend(lo.children(_some(lo, x, path), scope, path))
+
+
+def _any_of(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    branches = lo.children(_some(lo, x, path), scope, path)
+    parts.others.append(lo.any if lo.any in branches else lo.table.disjunction(*dict.fromkeys(branches)))
+
+
+def _one_of(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    parts.others.append(lo.table.one_of(*lo.children(_some(lo, x, path), scope, path)))
+
+
+def _some(lo: _Lowering, x: Any, path: Path) -> Sequence[Any]:
+    if not lo.sequence(x, path):
+        raise lo.bad(path, f"{path[-1]} must not be empty")
+    return x  # type: ignore[no-any-return]
+
+
+def _not(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    parts.others.append(lo.table.negation(lo.lower(x, scope, path)))
+
+
+def _if(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if scope.draft < 7 or ("then" not in schema and "else" not in schema):
+        return
+    t = lo.table
+    test = lo.lower(x, scope, path)
+    for keyword, guard in (("then", t.negation(test)), ("else", test)):
+        if keyword in schema:
+            parts.others.append(t.disjunction(guard, lo.lower(schema[keyword], scope, (*path[:-1], keyword))))
+
+
+# ---------------------------------------------------------------------- numbers
+def _minimum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    strict = scope.draft == 4 and schema.get("exclusiveMinimum") is True
+    make = values.more_than if strict else values.at_least
+    parts.numbers.append(make(lo.table, lo.number(x, path)))
+
+
+def _maximum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    strict = scope.draft == 4 and schema.get("exclusiveMaximum") is True
+    make = values.at_least if strict else values.more_than
+    parts.numbers.append(lo.table.negation(make(lo.table, lo.number(x, path))))
+
+
+def _exclusive_minimum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if scope.draft == 4 or isinstance(x, bool):
+        return _boolean_bound(lo, x, scope, path)
+    parts.numbers.append(values.more_than(lo.table, lo.number(x, path)))
+    return None
+
+
+def _exclusive_maximum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if scope.draft == 4 or isinstance(x, bool):
+        return _boolean_bound(lo, x, scope, path)
+    parts.numbers.append(lo.table.negation(values.at_least(lo.table, lo.number(x, path))))
+    return None
+
+
+def _boolean_bound(lo: _Lowering, x: Any, scope: Scope, path: Path) -> None:
+    """Draft 4 has a flag beside the bound; later drafts have a number of its own."""
+    if scope.draft != 4:
+        raise lo.bad(path, f"{path[-1]} must be a number since draft 6; a boolean is draft 4")
+    if not isinstance(x, bool):
+        raise lo.bad(path, f"{path[-1]} must be a boolean in draft 4, not {_kind(x)}")
+
+
+def _multiple_of(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if lo.number(x, path) <= 0:
+        raise lo.bad(path, "multipleOf must be greater than 0")
+    parts.numbers.append(values.multiple_of(lo.table, x))
+
+
+# ---------------------------------------------------------------------- strings
+def _length(lo: _Lowering, least: int, most: int | None) -> int:
+    return lo.table.repeat(lo.table.char_class(charset.ANY), least, most)
+
+
+def _min_length(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    n = lo.count(x, path)
+    if n:
+        parts.strings.append(_length(lo, n, None))
+
+
+def _max_length(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    parts.strings.append(_length(lo, 0, lo.count(x, path)))
+
+
+def _pattern(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    parts.strings.append(lo.pattern(x, path))
+
+
+def _format(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if not isinstance(x, str):
+        raise lo.bad(path, f"format must be a string, not {_kind(x)}")
+    if not lo.assert_formats or x not in known_formats.NAMES:
+        return
+    if x in known_formats.REFUSED:
+        raise UnsupportedFeature(f"the format {x!r} is not enforced; formats='annotate' ignores it", path=pointer(path))
+    parts.strings.append(known_formats.lower_format(x, lo.table))
+
+
+# ---------------------------------------------------------------------- arrays
+def _items(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    t = lo.table
+    if isinstance(x, Sequence) and not isinstance(x, str):
+        if scope.draft == 2020:
+            raise lo.bad(path, "items must be a schema in draft 2020-12; an array of schemas is prefixItems")
+        prefix = lo.children(x, scope, path)
+        rest = lo.any
+        if "additionalItems" in schema:
+            rest = lo.lower(schema["additionalItems"], scope, (*path[:-1], "additionalItems"))
+        parts.arrays.append(t.node(Op.ITEMS, len(prefix), *prefix, rest))
+        return
+    prefix = []
+    if scope.draft == 2020 and "prefixItems" in schema:
+        prefix = [lo.any] * len(lo.sequence(schema["prefixItems"], path))
+    rest = lo.lower(x, scope, path)
+    if rest != lo.any:
+        parts.arrays.append(t.node(Op.ITEMS, len(prefix), *prefix, rest))
+
+
+def _prefix_items(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if scope.draft >= 2020:
+        prefix = lo.children(lo.sequence(x, path), scope, path)
+        parts.arrays.append(lo.table.node(Op.ITEMS, len(prefix), *prefix, lo.any))
+
+
+def _min_items(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    n = lo.count(x, path)
+    if n:
+        parts.arrays.append(lo.table.node(Op.ITEM_COUNT, n, lo.any))
+
+
+def _max_items(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    parts.arrays.append(lo.table.negation(lo.table.node(Op.ITEM_COUNT, lo.count(x, path) + 1, lo.any)))
+
+
+def _contains(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if scope.draft < 6:
+        return
+    t = lo.table
+    body = lo.lower(x, scope, path)
+    bounds = scope.draft >= 2019
+    least = lo.count(schema["minContains"], (*path[:-1], "minContains")) if bounds and "minContains" in schema else 1
+    if least:
+        parts.arrays.append(t.node(Op.ITEM_COUNT, least, body))
+    if bounds and "maxContains" in schema:
+        most = lo.count(schema["maxContains"], (*path[:-1], "maxContains"))
+        parts.arrays.append(t.negation(t.node(Op.ITEM_COUNT, most + 1, body)))
+
+
+# ---------------------------------------------------------------------- objects
+def _properties(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    """properties, patternProperties and additionalProperties together; called for the first of them that is present."""
+    first = next(k for k in schema if k in ("properties", "patternProperties", "additionalProperties"))
+    if path[-1] != first:
+        return
+    base = path[:-1]
+    literals: list[int] = []
+    named = lo.mapping(schema.get("properties", {}), (*base, "properties"))
+    for key, sub in named.items():
+        place = (*base, "properties", key)
+        literals += (lo.name(key, place), lo.lower(sub, scope, place))
+    patterns: list[int] = []
+    matched = lo.mapping(schema.get("patternProperties", {}), (*base, "patternProperties"))
+    for key, sub in matched.items():
+        place = (*base, "patternProperties", key)
+        patterns += (lo.pattern(key, place), lo.lower(sub, scope, place))
+    rest = lo.any
+    if "additionalProperties" in schema:
+        rest = lo.lower(schema["additionalProperties"], scope, (*base, "additionalProperties"))
+    if literals or patterns or rest != lo.any:
+        parts.objects.append(lo.table.node(Op.PROPERTIES, len(named), len(matched), *literals, *patterns, rest))
+
+
+def _required(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if isinstance(x, bool):
+        if scope.draft == 4 or "$schema" not in (lo.schema if isinstance(lo.schema, Mapping) else {}):
+            return  # draft 3 wrote it on the property itself; no later draft gives it a meaning
+    names = [lo.name(n, path) for n in lo.sequence(x, path)]
+    if names:
+        parts.objects.append(lo.table.node(Op.REQUIRED, *sorted(set(names))))
+
+
+def _min_properties(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    n = lo.count(x, path)
+    if n:
+        parts.objects.append(lo.table.node(Op.PROPERTY_COUNT, n, -1, lo.any))
+
+
+def _max_properties(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    parts.objects.append(lo.table.negation(lo.table.node(Op.PROPERTY_COUNT, lo.count(x, path) + 1, -1, lo.any)))
+
+
+def _property_names(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    """Names are strings, so the schema is lowered over an array of the string itself: only its strings matter."""
+    if scope.draft < 6:
+        return
+    t = lo.table
+    names = _string_part(lo, x, scope, path)
+    parts.objects.append(t.node(Op.PROPERTIES, 0, 1, t.conjunction(t.text(), t.negation(names)), lo.none, lo.any))
+
+
+def _string_part(lo: _Lowering, x: Any, scope: Scope, path: Path) -> int:
+    """The strings that satisfy a schema, as a regex node: its value's string components, combined as the value is."""
+    return _strings_of(lo, lo.lower(x, scope, path), path)
+
+
+def _strings_of(lo: _Lowering, value: int, path: Path) -> int:
+    t = lo.table
+    op, *operands = t.nodes[value]
+    if op == Op.VALUE:
+        return operands[4]
+    if op == Op.RESERVED:
+        if operands[0] < 0:
+            raise UnsupportedFeature("a recursive schema for property names is not enforced", path=pointer(path))
+        return _strings_of(lo, operands[0], path)
+    parts = [_strings_of(lo, o, path) for o in operands]
+    if op == Op.NOT:
+        return t.conjunction(t.text(), t.negation(parts[0]))
+    return t.node(Op(op), *parts)
+
+
+def _dependent_required(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if scope.draft >= 2019:
+        for key, names in lo.mapping(x, path).items():
+            _implies_names(lo, key, names, parts, (*path, key))
+
+
+def _implies_names(lo: _Lowering, key: str, names: Any, parts: _Parts, path: Path) -> None:
+    t = lo.table
+    wanted = [lo.name(n, path) for n in lo.sequence(names, path)]
+    if wanted:
+        present = t.node(Op.REQUIRED, lo.name(key, path))
+        parts.objects.append(t.disjunction(t.negation(present), t.node(Op.REQUIRED, *sorted(set(wanted)))))
+
+
+def _implies_schema(lo: _Lowering, key: str, sub: Any, parts: _Parts, scope: Scope, path: Path) -> None:
+    t = lo.table
+    absent = t.negation(t.node(Op.REQUIRED, lo.name(key, path)))
+    without = t.node(Op.VALUE, lo.true, lo.true, lo.true, lo.true, lo.text, lo.true, absent)
+    parts.others.append(t.disjunction(without, lo.lower(sub, scope, path)))
+
+
+def _dependent_schemas(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    if scope.draft >= 2019:
+        for key, sub in lo.mapping(x, path).items():
+            _implies_schema(lo, key, sub, parts, scope, (*path, key))
+
+
+def _dependencies(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    """Kept in every dialect, as the published validators keep it for compatibility."""
+    for key, sub in lo.mapping(x, path).items():
+        if isinstance(sub, Sequence) and not isinstance(sub, str):
+            _implies_names(lo, key, sub, parts, (*path, key))
+        else:
+            _implies_schema(lo, key, sub, parts, scope, (*path, key))
+
+
+HANDLERS: dict[str, Handler] = {
+    "type": _type, "enum": _enum, "const": _const, "$ref": _ref,
+    "allOf": _all_of, "anyOf": _any_of, "oneOf": _one_of, "not": _not, "if": _if,
+    "minimum": _minimum, "maximum": _maximum, "exclusiveMinimum": _exclusive_minimum,
+    "exclusiveMaximum": _exclusive_maximum, "multipleOf": _multiple_of,
+    "minLength": _min_length, "maxLength": _max_length, "pattern": _pattern, "format": _format,
+    "items": _items, "prefixItems": _prefix_items, "minItems": _min_items, "maxItems": _max_items,
+    "contains": _contains, "uniqueItems": _unique,
+    "properties": _properties, "patternProperties": _properties, "additionalProperties": _properties,
+    "required": _required, "minProperties": _min_properties, "maxProperties": _max_properties,
+    "propertyNames": _property_names, "dependentRequired": _dependent_required,
+    "dependentSchemas": _dependent_schemas, "dependencies": _dependencies,
+    **dict.fromkeys(sorted(NOT_YET), _not_yet),
+}  # fmt: skip
+
+__all__ = ["ConstrainError", "LoweredSchema", "lower_schema", "parse_text", "pointer"]

@@ -1,0 +1,1 @@
+"""Vocabularies, token automata and matchers: where bytes become tokens and grammars become masks."""

@@ -1,0 +1,285 @@
+"""Token automata: a grammar compiled against a vocabulary, its states, and the matcher that walks it.
+
+Laws. *Sound*: an allowed token has a completion with this vocabulary. *Complete*: every token of every spelling of every
+accepted text is allowed where it occurs. *State*: a mask depends on the state alone, never on caches, threads or order
+of calls. When the text so far is accepted every end token is allowed; after an end token exactly these are.
+Nothing raises on a finished text, and token ids out of range are refused, not raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grammars.errors import EmptyLanguage
+from grammars.grammar import Grammar
+from grammars.kernel import native
+from grammars.limits import DEFAULT_LIMITS, Limits
+from grammars.tokens.vocabulary import Vocabulary
+
+State = native.State
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was compiled: the options in force, one row for each keyword of a schema, and what `distance` means here."""
+
+    kind: str
+    options: dict[str, Any]
+    rows: tuple[Any, ...]
+    distance: str = "an upper bound with a witness: the canonical completion in the fewest tokens"
+    compile_work: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What may follow here. `expected`: bytes, `completion`: one way to finish, `so_far`: the text read."""
+
+    so_far: bytes
+    expected: bytes
+    accepting: bool
+    completion: bytes
+    place: str
+
+    def __str__(self) -> str:
+        shown = self.so_far[-60:].decode(errors="replace")
+        end = "the text may end here, or " if self.accepting else ""
+        return (
+            f"after {shown!r} {self.place}: {end}expected one of {_classes(self.expected)}; "
+            f"for example {self.completion[:60].decode(errors='replace')!r}"
+        )
+
+
+class TokenAutomaton:
+    """The immutable product of a grammar and a vocabulary; shareable between threads. Made by `compile_grammar`."""
+
+    def __init__(self, grammar: Grammar, vocabulary: Vocabulary, kernel: Any, limits: Limits) -> None:
+        self.grammar, self.vocabulary, self.limits = grammar, vocabulary, limits
+        self.kernel = kernel
+
+    @property
+    def report(self) -> Report:
+        return Report(
+            self.grammar.kind, dict(self.grammar.options), self.grammar.report_rows(), compile_work=self.kernel.compile_work
+        )
+
+    # ------------------------------------------------------------------ states
+    @property
+    def start(self) -> State:
+        return self.kernel.start()
+
+    def step(self, state: State, token: int) -> State | None:
+        """The state after `token`, or None if it is not allowed. O(bytes of the token)."""
+        return self.kernel.step(state, token)
+
+    def fill(self, state: State, row: Any, budget: int | None = None) -> bool:
+        """Write the mask of `state` into `row` (int32/uint32[>= mask_words], bit ``i & 31`` of word ``i >> 5``).
+
+        budget: tokens left before the end token; False is returned if it is below the distance, and the row is then
+        filled as for the distance. Raises VocabularyError for rows that are too short or of another type.
+        """
+        return bool(self.kernel.fill(state, row, 0, budget))
+
+    def allows(self, state: State, token: int) -> bool:
+        return bool(self.kernel.allows(state, token))
+
+    def accepting(self, state: State) -> bool:
+        return bool(self.kernel.accepting(state))
+
+    def accepts(self, text: bytes | str) -> bool:
+        """Is the whole text in the language?"""
+        return bool(self.kernel.read(text.encode() if isinstance(text, str) else text)[1])
+
+    def viable(self, text: bytes | str) -> int:
+        """Bytes of the longest prefix of `text` that some accepted text begins with."""
+        return int(self.kernel.read(text.encode() if isinstance(text, str) else text)[0])
+
+    def matcher(self, state: State | None = None) -> Matcher:
+        return Matcher(self, state)
+
+    def prepare(self) -> None:
+        """Build the masks that the start and a canonical text visit, so that the first request finds them made."""
+        matcher = self.matcher()
+        row = self.vocabulary.new_rows()[0]
+        for token in self.vocabulary.encode(matcher.completion()):
+            matcher.fill_mask(row)
+            matcher.advance(token)
+        matcher.fill_mask(row)
+
+
+class Matcher:
+    """A state plus the history that led to it; belongs to one thread at a time. Forks share their history."""
+
+    __slots__ = ("_kernel", "_tokens", "advance", "allows", "automaton", "fill_mask")
+
+    def __init__(self, automaton: TokenAutomaton, state: State | None = None, kernel: Any = None) -> None:
+        self.automaton = automaton
+        self._kernel = kernel if kernel is not None else native.KernelMatcher(automaton.kernel, state)
+        # The hot calls go straight to the kernel.
+        #: fill_mask(rows, index=0, budget=None) -> bool: the mask into row `index`; see `TokenAutomaton.fill`.
+        self.fill_mask = self._kernel.fill_mask
+        #: allows(token) -> bool.
+        self.allows = self._kernel.allows
+        #: advance(token) -> bool: consume a token; False (and no change) if it is not allowed.
+        self.advance = self._kernel.advance
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """The mask as bool[V]; for reading, not for speed."""
+        row = self.automaton.vocabulary.new_rows()[0]
+        self.fill_mask(row)
+        bits = np.unpackbits(row.view(np.uint8), bitorder="little")
+        return bits[: len(self.automaton.vocabulary)].astype(np.bool_)
+
+    def validate(self, tokens: Iterable[int]) -> int:
+        """How many of `tokens` may follow, up to and including the first end token; the matcher stays where it is."""
+        return int(self._kernel.validate(list(tokens)))
+
+    def rollback(self, n: int) -> None:
+        """Undo the last `n` tokens. Raises ValueError beyond the start."""
+        self._kernel.rollback(n)
+
+    def reset(self) -> None:
+        self._kernel.reset()
+
+    def fork(self) -> Matcher:
+        """An independent matcher with the same state and history. O(tokens)."""
+        return Matcher(self.automaton, kernel=self._kernel.fork())
+
+    @property
+    def state(self) -> State:
+        return self._kernel.state
+
+    @property
+    def accepting(self) -> bool:
+        """Are the bytes so far in the language? Stays true after the end token."""
+        return bool(self._kernel.accepting)
+
+    @property
+    def ended(self) -> bool:
+        """Was an end token consumed?"""
+        return bool(self._kernel.ended)
+
+    @property
+    def finished(self) -> bool:
+        """Ended, or accepting with nothing but an end token allowed."""
+        return bool(self._kernel.finished)
+
+    def completion(self) -> bytes:
+        """The canonical completion: bytes that finish the text from here."""
+        return bytes(self._kernel.completion())
+
+    def distance(self) -> int:
+        """Tokens before the end token that suffice to finish: an upper bound with a witness.
+
+        Some allowed token lowers it by at least one. O(length of the completion)."""
+        return int(self._kernel.distance())
+
+    def forced_bytes(self) -> bytes:
+        """The bytes that every completion goes on with, at most 4,096."""
+        return bytes(self._kernel.forced_bytes())
+
+    def forced_tokens(self) -> list[int]:
+        """Canonical tokens of `forced_bytes`, without those at the end that a longer token could still absorb."""
+        vocabulary = self.automaton.vocabulary
+        forced = self.forced_bytes()
+        if not forced:
+            return []
+        ids = vocabulary.encode(forced)
+        at, kept = 0, []
+        for i in ids:
+            if vocabulary.kernel.extends(forced[at:]):
+                break
+            kept.append(i)
+            at += len(vocabulary.tokens[i] or b"")
+        while kept and self.validate(kept) < len(kept):
+            kept.pop()
+        return kept
+
+    def explain(self, so_far: bytes = b"") -> Explanation:
+        """What may follow here and one way to finish; `so_far` is shown as the text read."""
+        return Explanation(so_far, bytes(self._kernel.next_bytes()), self.accepting, self.completion(), _place(so_far))
+
+
+def compile_grammar(grammar: Grammar, vocabulary: Vocabulary, limits: Limits | None = None) -> TokenAutomaton:
+    """Compile; proves by one witness that some text is accepted.
+
+    Raises EmptyLanguage if none is, GrammarError or UnsupportedFeature for what the kernel cannot take, LimitExceeded
+    beyond `limits`. Cost: linear in the grammar for schemas without alternatives on containers; the rest is lazy.
+    """
+    limits = limits or grammar.limits or DEFAULT_LIMITS
+    words, blobs = grammar.packed()
+    o = grammar.options
+    try:
+        kernel = native.Automaton.compile(
+            vocabulary.kernel,
+            words,
+            blobs,
+            grammar.root,
+            grammar.kind != "json_schema",
+            o.get("numbers") == "plain",
+            o.get("order") == "schema",
+            limits.number_digits,
+            limits.exponent_digits,
+            limits.compile_work,
+            limits.mask_work,
+        )
+    except EmptyLanguage as e:
+        raise EmptyLanguage(f"{e.message}: the {grammar.kind} accepts nothing", path="#") from None
+    return TokenAutomaton(grammar, vocabulary, kernel, limits)
+
+
+def fill_masks(
+    matchers: Sequence[Matcher], rows: Any, budgets: Sequence[int | None] | None = None
+) -> list[bool]:
+    """Fill row i of `rows` for matcher i, in one call without the interpreter lock. See `Matcher.fill_mask`."""
+    return list(native.fill_masks([m._kernel for m in matchers], rows, budgets))
+
+
+def _classes(expected: bytes) -> str:
+    """Bytes as a short list: ranges of printable characters, the rest by number."""
+    out: list[str] = []
+    at = 0
+    while at < len(expected):
+        end = at
+        while end + 1 < len(expected) and expected[end + 1] == expected[end] + 1:
+            end += 1
+        lo, hi = expected[at], expected[end]
+        out.append(_byte(lo) if lo == hi else f"{_byte(lo)}-{_byte(hi)}")
+        at = end + 1
+    return " ".join(out) or "nothing"
+
+
+def _byte(b: int) -> str:
+    return repr(chr(b)) if 0x20 <= b < 0x7F else f"0x{b:02x}"
+
+
+def _place(text: bytes) -> str:
+    """The JSON path at the end of a JSON prefix, best effort, for people."""
+    stack: list[list[Any]] = []
+    key, in_string, escaped, current = "", False, False, ""
+    for c in text.decode(errors="replace"):
+        if in_string:
+            if escaped:
+                escaped = False
+            elif c == "\\":
+                escaped = True
+            elif c == '"':
+                in_string = False
+                key = current
+            current += c
+            continue
+        if c == '"':
+            in_string, current = True, ""
+        elif c in "{[":
+            stack.append([c, 0 if c == "[" else None])
+        elif c in "}]" and stack:
+            stack.pop()
+        elif c == ":" and stack:
+            stack[-1][1] = key
+        elif c == "," and stack and stack[-1][0] == "[":
+            stack[-1][1] += 1
+    return "at #" + "".join(f"/{s[1]}" for s in stack if s[1] is not None)
