@@ -60,13 +60,13 @@ class References:
             from referencing import Registry, Resource
             from referencing.jsonschema import specification_with
 
-            specification = specification_with(URIS[self._draft])
-            registry = Registry() if self._registry is None else self._registry
             from jsonschema_specifications import REGISTRY
 
+            registry = Registry() if self._registry is None else self._registry
+            resources = [(uri, _tolerant(registry[uri])) for uri in registry]
             base = (id_of(self._root, self._draft) if isinstance(self._root, Mapping) else None) or ""
-            root = Resource(contents=self._root, specification=specification)
-            registry = REGISTRY.combine(registry).with_resource(base, root)
+            root = Resource(contents=self._root, specification=specification_with(URIS[self._draft]))
+            registry = REGISTRY.with_resources([*resources, (base, _tolerant(root))])
             self._resolver = registry.resolver(base)
         return self._resolver
 
@@ -118,3 +118,18 @@ class References:
             else:
                 raise GrammarError(f"the reference {ref!r} points into a value that is no schema")
         return at, scope
+
+
+def _tolerant(resource: Any) -> Any:
+    """The same resource, except that the draft 4 rules for ids do not trip over boolean schemas inside it."""
+    import attrs
+    from referencing import Resource
+    from referencing.jsonschema import DRAFT4
+
+    if resource._specification is not DRAFT4:
+        return resource
+
+    def id_of_mapping(contents: Any) -> str | None:
+        return DRAFT4.id_of(contents) if isinstance(contents, Mapping) else None
+
+    return Resource(contents=resource.contents, specification=attrs.evolve(DRAFT4, id_of=id_of_mapping))

@@ -365,7 +365,7 @@ class MaskBuilder {
     if (c.lexer == Lexer::Number) a = v_.numbers.mask_key(a, trie_.longest + 1);
     if (c.lexer == Lexer::String) a = v_.re.mask_key(a, trie_.longest + 1);
     key.insert(key.end(), {static_cast<Id>(c.lexer) * 8 + static_cast<Id>(c.phase), c.escape, static_cast<Id>(c.code), a, c.b, c.c,
-                           c.frame ? 1 + c.frame->array : 0});
+                           c.frame ? 1 + c.frame->array : 0, first_observed(c) ? 1 : 0});
     if (carries_frame(c) && (names_exact(c) || c.frame->array || c.frame->tracked)) {
       const Frame* f = c.frame.get();
       key.insert(key.end(), {f->goal, f->tracked, f->pending, f->seen});
@@ -436,7 +436,7 @@ class MaskBuilder {
       }
       std::uint32_t depth = next.frame ? next.frame->depth : 0;
       // a value that ended looked at the frame it stands in; one that only began did not
-      if (next.lexer == Lexer::Gap && next.phase == Phase::AfterValue) w.reached = std::min(w.reached, depth);
+      if (next.lexer == Lexer::Gap && (next.phase == Phase::AfterValue || next.phase == Phase::End)) w.reached = std::min(w.reached, depth);
       if (c.lexer == Lexer::Number && next.lexer == Lexer::Gap && c.frame) w.reached = std::min(w.reached, c.frame->depth);
       take(view, i, w.result.ids);
       if (view.end[i] == i + 1) continue;
