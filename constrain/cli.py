@@ -1,0 +1,211 @@
+"""The command line: ``constrain generate | check | explain``.
+
+Exit codes: 0 everything fine; 1 some rows failed, or the text is refused; 2 wrong usage, or a schema, pattern or model
+that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from grammars.errors import ConstrainError
+from grammars.grammar import Grammar, choice, json_schema, regex
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except (ConstrainError, OSError) as e:
+        print(f"constrain: {e}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="constrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    sub = parser.add_subparsers(dest="command", required=True)
+    g = sub.add_parser("generate", help="generate text of a language from a prompt, or from JSON Lines of prompts")
+    _add_source(g)
+    g.add_argument("--prompt", help="the prompt; '-' or none reads standard input")
+    g.add_argument("--model", default="default", help='"default" (embedded), a path, or a hub name')
+    g.add_argument("--max-tokens", type=int, default=256)
+    g.add_argument("--seed", type=int, default=0)
+    g.add_argument("--temperature", type=float, default=0.0, help="0 (default) is greedy")
+    g.add_argument("-n", type=int, default=1, help="texts for the prompt, one a line, with seeds seed, seed + 1, ...")
+    g.add_argument("--input", type=Path, help='JSON Lines of {"prompt": ..., "key": ...}; the key defaults to the line number')
+    g.add_argument("--output", type=Path, help="JSON Lines of results; keys already in it are not done again")
+    g.set_defaults(run=_generate)
+    c = sub.add_parser("check", help="compile a schema or pattern and report what is enforced")
+    _add_source(c)
+    c.add_argument("--json", action="store_true", help="the report as JSON")
+    c.set_defaults(run=_check)
+    e = sub.add_parser("explain", help="say where and why a text is refused, and what was allowed there")
+    _add_source(e)
+    e.add_argument("text", nargs="?", default="-", help="file with the text; '-' or none reads standard input")
+    e.set_defaults(run=_explain)
+    return parser
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--schema", help="file with a JSON Schema; '-' reads standard input")
+    source.add_argument("--regex", help="a pattern (Python dialect)")
+    source.add_argument("--choice", help="comma-separated texts")
+    source.add_argument("--type", help="module:Name of a Python type")
+
+
+def _read(name: str) -> str:
+    return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+
+
+def _wanted(args: argparse.Namespace) -> Any:
+    """What `constrain.generate` takes as its type."""
+    if args.schema:
+        from grammars.json_schema.lower import parse_text
+        from grammars.limits import DEFAULT_LIMITS
+
+        return parse_text(_read(args.schema), DEFAULT_LIMITS)
+    if args.type:
+        module, _, name = args.type.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as e:
+            raise ConstrainError(f"no type at {args.type!r} (module:Name): {e}") from e
+    return regex(args.regex) if args.regex is not None else choice(args.choice.split(","))
+
+
+def _grammar(args: argparse.Namespace) -> Grammar:
+    wanted = _wanted(args)
+    if args.schema:
+        return json_schema(wanted)
+    if isinstance(wanted, Grammar):
+        return wanted
+    from constrain.types import target_of
+
+    return target_of(wanted).grammar
+
+
+# ---------------------------------------------------------------------- generate
+def _generate(args: argparse.Namespace) -> int:
+    from constrain.generate import Generator
+
+    generator = Generator(args.model, _wanted(args))
+    options = {"max_tokens": args.max_tokens, "temperature": args.temperature}
+    if args.input:
+        return _batch(args, generator, options)
+    prompt = sys.stdin.read() if args.prompt in (None, "-") else args.prompt
+    for found in generator.batch([prompt] * args.n, seed=args.seed, **options):
+        print(found.text)
+    return 0
+
+
+def _batch(args: argparse.Namespace, generator: Any, options: dict[str, Any]) -> int:
+    done = set(_keys(args.output)) if args.output and args.output.exists() else set()
+    rows = [(k, r) for k, r in _rows(args.input) if k not in done]
+    failed = 0
+    out: IO[str] = args.output.open("a", encoding="utf-8") if args.output else sys.stdout
+    try:
+        for i, (key, row) in enumerate(_progress(rows)):
+            result = _one(generator, key, row, args.seed + i, options)
+            failed += result["error"] is not None
+            out.write(json.dumps(result, ensure_ascii=False) + "\n")
+            out.flush()
+    finally:
+        if out is not sys.stdout:
+            out.close()
+    return 1 if failed else 0
+
+
+def _one(generator: Any, key: str, row: Any, seed: int, options: dict[str, Any]) -> dict[str, Any]:
+    """One result; what goes wrong with a row goes into its error column."""
+    result: dict[str, Any] = {"key": key, "text": None, "log_prob": None, "log_mass": None, "error": None}
+    try:
+        if not isinstance(row, dict) or "prompt" not in row:
+            raise ValueError('a row needs a "prompt"')
+        found = generator(row["prompt"], seed=row.get("seed", seed), **options)
+        result.update(text=found.text, log_prob=found.log_prob, log_mass=sum(found.log_mass))
+        if found.finish_reason == "length":
+            result["error"] = "max_tokens ended the text"
+    except Exception as e:
+        result["error"] = f"{type(e).__name__}: {e}"
+    return result
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+    for n, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        yield str(row["key"] if isinstance(row, dict) and "key" in row else n), row
+
+
+def _keys(path: Path) -> Iterator[str]:
+    """Keys of the finished rows; a line cut short by a crash is done again."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and row.get("error") is None:
+            yield str(row.get("key"))
+
+
+def _progress(rows: list[Any]) -> Iterable[Any]:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return rows
+    return tqdm(rows, disable=None, unit="row")  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------------- check and explain
+def _bytes_automaton(grammar: Grammar) -> Any:
+    """The grammar over single bytes: what texts mean does not depend on a vocabulary."""
+    from grammars.tokens.automaton import compile_grammar
+    from grammars.tokens.vocabulary import Vocabulary
+
+    return compile_grammar(grammar, Vocabulary([*(bytes([b]) for b in range(256)), None], [256]))
+
+
+def _check(args: argparse.Namespace) -> int:
+    automaton = _bytes_automaton(_grammar(args))
+    report = automaton.report
+    shortest = automaton.matcher().completion().decode(errors="replace")
+    if args.json:
+        rows = [{"path": r.path, "keyword": r.keyword, "status": r.status, "note": r.note} for r in report.rows]
+        print(json.dumps({"kind": report.kind, "options": report.options, "keywords": rows, "example": shortest}, indent=2))
+        return 0
+    print(f"{report.kind}: compiles ({report.compile_work:,} steps of work)")
+    for name, value in report.options.items():
+        print(f"  {name}: {value}")
+    for row in report.rows:
+        print(f"  {row.path}/{row.keyword}: {row.status}{f' ({row.note})' if row.note else ''}")
+    print(f"  for example: {shortest}")
+    return 0
+
+
+def _explain(args: argparse.Namespace) -> int:
+    automaton = _bytes_automaton(_grammar(args))
+    text = (sys.stdin.buffer.read() if args.text == "-" else Path(args.text).read_bytes()).rstrip(b"\n")
+    matcher = automaton.matcher()
+    for n, b in enumerate(text):
+        if not matcher.advance(b):
+            line, column = text.count(b"\n", 0, n) + 1, n - text.rfind(b"\n", 0, n)
+            print(f"refused at line {line}, column {column} (byte {n}): {bytes([b])!r}")
+            print(matcher.explain(text[:n]))
+            return 1
+    if not matcher.accepting:
+        print(f"incomplete after byte {len(text)}")
+        print(matcher.explain(text))
+        return 1
+    print("accepted")
+    return 0

@@ -1,0 +1,71 @@
+"""From what the caller asks for to a grammar and a parser: one path, through `pydantic.TypeAdapter`.
+
+Types (pydantic models, dataclasses, TypedDict, NamedTuple, Enum, Literal, unions, lists, int, datetime ...) give a JSON
+schema and a validator; a callable gives the schema of its arguments, and parsing calls it. A mapping or JSON text is a
+schema, a `Grammar` is itself, a compiled pattern a regex, a list of strings a choice.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from grammars.errors import UnsupportedFeature
+from grammars.grammar import Grammar, choice, json_schema, regex
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to generate: the language, how to read it, and (for types and schemas) the schema itself."""
+
+    grammar: Grammar
+    parse: Callable[[str], Any] | None = None
+    parse_partial: Callable[[str], Any] | None = None
+    schema: Any = None
+
+
+def target_of(wanted: Any) -> Target:
+    """Resolve `wanted`. Types use numbers="plain" and order="schema" (see DESIGN: JSON text).
+
+    Raises UnsupportedFeature for a compiled pattern with flags, and whatever the front ends raise.
+    """
+    if isinstance(wanted, Grammar):
+        return Target(wanted, json.loads if wanted.kind == "json_schema" else None)
+    if isinstance(wanted, re.Pattern):
+        if wanted.flags & ~re.UNICODE:
+            raise UnsupportedFeature("flags of a compiled pattern are not read; write them inline, as in (?i)")
+        return Target(regex(wanted.pattern))
+    if isinstance(wanted, list | tuple) and wanted and all(isinstance(x, str | bytes) for x in wanted):
+        return Target(choice(wanted))
+    if isinstance(wanted, Mapping | bool):
+        return Target(_grammar(wanted), json.loads, _partial_json, wanted)
+    return _of_type(wanted)
+
+
+def _grammar(schema: Any) -> Grammar:
+    return json_schema(schema, order="schema", numbers="plain")
+
+
+def _of_type(wanted: Any) -> Target:
+    from pydantic import TypeAdapter
+
+    adapter: TypeAdapter[Any] = TypeAdapter(wanted)
+    schema = adapter.json_schema()
+    partial = functools.partial(adapter.validate_json, experimental_allow_partial=True)
+    return Target(_grammar(schema), adapter.validate_json, partial, schema)
+
+
+def _partial_json(text: str) -> Any:
+    from pydantic_core import from_json
+
+    return from_json(text, allow_partial=True)
+
+
+def describe(schema: Any) -> str:
+    """A line that names the fields of an object schema, for prompts: ``Fields: name, age``; empty for other schemas."""
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    return f"Fields: {', '.join(properties)}" if isinstance(properties, Mapping) and properties else ""
