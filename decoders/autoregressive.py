@@ -108,13 +108,10 @@ class _Run:
         span = row.matcher.forced_tokens()
         if len(row.tokens) + len(span) > self.max_tokens or len(span) < 2:
             return []
-        for n, token in enumerate(span):
-            if not row.matcher.advance(token):  # pragma: no cover - forced tokens are allowed
-                return span[:n]
-        if row.matcher.distance() > self.max_tokens - len(row.tokens) - len(span):
-            # a shorter spelling of the same bytes is needed: leave it to the mask
-            row.matcher.rollback(len(span))
-            return []
+        ahead = row.matcher.fork()
+        if not all(map(ahead.advance, span)) or ahead.distance() > self.max_tokens - len(row.tokens) - len(span):
+            return []  # only a shorter spelling of the same bytes fits: leave it to the mask
+        row.matcher = ahead
         row.forced += len(span)
         return span
 

@@ -205,6 +205,7 @@ class Reader {
       out.push_back(static_cast<char>(b));
       if (!step(c, b)) throw std::logic_error("the canonical completion left the language");
     }
+    if (!accepting(c)) throw std::logic_error("the canonical completion stopped short");
     return out;
   }
 
@@ -531,10 +532,10 @@ class Reader {
       for (char b : std::string_view("\"\\/bfnrt"))
         if (spells(b) && v.re.live_step(c.a, unescaped(b)) != RegexStore::kEmpty) return true;
     if (!spells('u') && c.escape == kBackslash) return false;
-    if (c.a == v.re.text()) return true;
     std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges;
     escape_range(c, ranges);
     if (ranges.empty()) return false;
+    if (c.a == v.re.text()) return true;
     return v.re.live(v.re.conj({c.a, v.re.cat(v.re.char_class(ranges), v.re.text())}));
   }
 
@@ -695,7 +696,7 @@ class Reader {
       next.b = 0;
       if (!step_hex(next, d)) continue;
       std::int64_t cost = next.escape == kPlain ? v.re.distance(next.a) : escape_cost(next);
-      if (cost < best) best = cost, best_byte = d;
+      if (cost >= 0 && cost < best) best = cost, best_byte = d;
     }
     return best_byte;
   }

@@ -283,8 +283,9 @@ class MaskBuilder {
         i = t.end[i];
         continue;
       }
-      for (std::int32_t k = t.first[i]; k < t.first[i + 1]; ++k) set(bits.data(), t.tokens[k]);
-      if (dense && next == q && (trie_.subtree_signature[i] & ~loops) == 0) {
+      bool below = dense && next == q && (trie_.subtree_signature[i] & ~loops) == 0;  // nothing below leaves q
+      for (std::int32_t k = t.first[i]; k < t.first[below ? t.end[i] : i + 1]; ++k) set(bits.data(), t.tokens[k]);
+      if (below) {
         i = t.end[i];
         continue;
       }
