@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from constrain.adapters.transformers import ConstrainLogitsProcessor as ConstrainLogitsProcessor
-    from constrain.generate import Generator as Generator
-    from constrain.generate import generate as generate
+    from constrain.generator import Generator as Generator
+    from constrain.generator import generate as generate
     from decoders.generation import Generation as Generation
     from grammars.errors import BudgetError as BudgetError
     from grammars.errors import ConstrainError as ConstrainError
@@ -37,7 +37,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "constrain.adapters.transformers": ("ConstrainLogitsProcessor",),
-    "constrain.generate": ("Generator", "generate"),
+    "constrain.generator": ("Generator", "generate"),
     "decoders.generation": ("Generation",),
     "grammars.errors": (
         "BudgetError", "ConstrainError", "EmptyLanguage", "GrammarError", "LimitExceeded", "UnsupportedFeature",

@@ -28,7 +28,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="constrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="constrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     sub = parser.add_subparsers(dest="command", required=True)
     g = sub.add_parser("generate", help="generate text of a language from a prompt, or from JSON Lines of prompts")
     _add_source(g)
@@ -38,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     g.add_argument("--seed", type=int, default=0)
     g.add_argument("--temperature", type=float, default=0.0, help="0 (default) is greedy")
     g.add_argument("-n", type=int, default=1, help="texts for the prompt, one a line, with seeds seed, seed + 1, ...")
-    g.add_argument("--input", type=Path, help='JSON Lines of {"prompt": ..., "key": ...}; the key defaults to the line number')
+    g.add_argument(
+        "--input", type=Path, help='JSON Lines of {"prompt": ..., "key": ...}; the key defaults to the line number'
+    )
     g.add_argument("--output", type=Path, help="JSON Lines of results; keys already in it are not done again")
     g.set_defaults(run=_generate)
     c = sub.add_parser("check", help="compile a schema or pattern and report what is enforced")
@@ -93,7 +97,7 @@ def _grammar(args: argparse.Namespace) -> Grammar:
 
 # ---------------------------------------------------------------------- generate
 def _generate(args: argparse.Namespace) -> int:
-    from constrain.generate import Generator
+    from constrain.generator import Generator
 
     generator = Generator(args.model, _wanted(args))
     options = {"max_tokens": args.max_tokens, "temperature": args.temperature}
@@ -164,7 +168,7 @@ def _progress(rows: list[Any]) -> Iterable[Any]:
         from tqdm import tqdm
     except ImportError:
         return rows
-    return tqdm(rows, disable=None, unit="row")  # type: ignore[no-any-return]
+    return tqdm(rows, disable=None, unit="row")
 
 
 # ---------------------------------------------------------------------- check and explain
@@ -182,7 +186,11 @@ def _check(args: argparse.Namespace) -> int:
     shortest = automaton.matcher().completion().decode(errors="replace")
     if args.json:
         rows = [{"path": r.path, "keyword": r.keyword, "status": r.status, "note": r.note} for r in report.rows]
-        print(json.dumps({"kind": report.kind, "options": report.options, "keywords": rows, "example": shortest}, indent=2))
+        print(
+            json.dumps(
+                {"kind": report.kind, "options": report.options, "keywords": rows, "example": shortest}, indent=2
+            )
+        )
         return 0
     print(f"{report.kind}: compiles ({report.compile_work:,} steps of work)")
     for name, value in report.options.items():

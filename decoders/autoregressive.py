@@ -66,9 +66,7 @@ def generate(
     """
     sampling = sampling or Sampling()
     seeds = list(range(len(prompts))) if seeds is None else list(seeds)
-    rows = [
-        _Row(m, p, torch.Generator().manual_seed(s)) for m, p, s in zip(matchers, prompts, seeds, strict=True)
-    ]
+    rows = [_Row(m, p, torch.Generator().manual_seed(s)) for m, p, s in zip(matchers, prompts, seeds, strict=True)]
     for i, row in enumerate(rows):
         need = 0 if row.matcher is None else row.matcher.distance()
         if need > max_tokens:
@@ -171,9 +169,7 @@ class _Run:
             row.log_mass.append(float(warm[k, token]))
 
     def check_finished(self, i: int, row: _Row) -> None:
-        if row.matcher is not None and row.matcher.finished:
-            row.finish = "stop"
-        elif self.at_stop(row):
+        if (row.matcher is not None and row.matcher.finished) or self.at_stop(row):
             row.finish = "stop"
         elif len(row.tokens) >= self.max_tokens:
             complete = row.matcher is not None and row.matcher.accepting

@@ -43,7 +43,9 @@ class Processed:
     log_mass: torch.Tensor
 
 
-def process(logits: torch.Tensor, rows: torch.Tensor | None, history: Sequence[Sequence[int]], how: Sampling) -> Processed:
+def process(
+    logits: torch.Tensor, rows: torch.Tensor | None, history: Sequence[Sequence[int]], how: Sampling
+) -> Processed:
     """Process raw float32[n, V] logits. `rows`: int32 mask rows or None; `history`: tokens that the penalty sees."""
     scores = penalise(logits, history, how.repetition_penalty)
     if how.temperature > 0:

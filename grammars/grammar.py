@@ -18,7 +18,6 @@ from grammars.regex import lower_regex, parse_regex
 
 Numbers = Literal["json", "plain"]
 Order = Literal["any", "schema"]
-_REFERENCES = frozenset({Op.CONCAT, Op.AND, Op.OR, Op.NOT, Op.ONE_OF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +53,8 @@ class Grammar:
         if self.kind != "regex" or other.kind != "regex":
             raise UnsupportedFeature("composing a JSON Schema with another grammar is not supported; compose regexes")
         table = Table()
-        roots = [_copy_regex(g.table, g.root, table) for g in (self, other)]
+        roots = [table.absorb(g.table, g.root) for g in (self, other)]
         return Grammar("regex", table, table.node(op, *roots), {}, self.limits)
-
-
-def _copy_regex(source: Table, root: int, target: Table) -> int:
-    """Copy the regex `root` and all it refers to into another table. Nodes refer only to earlier ones: one pass."""
-    new: dict[int, int] = {}
-    for i, (op, *x) in enumerate(source.nodes[: root + 1]):
-        if op in _REFERENCES:
-            new[i] = target.node(Op(op), *(new[c] for c in x))
-        elif op == Op.REPEAT:
-            new[i] = target.node(Op.REPEAT, new[x[0]], *x[1:])
-        elif op in (Op.LITERAL, Op.STRINGS):
-            new[i] = target.node(Op(op), *(target.blob(source.blobs[b]) for b in x))
-        else:
-            new[i] = target.node(Op(op), *x)
-    return new[root]
 
 
 def regex(pattern: str, dialect: Literal["python", "ecma"] = "python", limits: Limits = DEFAULT_LIMITS) -> Grammar:
@@ -140,7 +124,13 @@ def json_schema(
     table = Table()
     lowered = lower_schema(schema, table, draft=draft, registry=registry, formats=formats, limits=limits)
     root = table.node(Op.JSON, lowered.value, mode, count, int(numbers == "plain"), int(order == "schema"))
-    options = {"draft": draft or "2020-12", "formats": formats, "order": order, "whitespace": whitespace, "numbers": numbers}
+    options = {
+        "draft": draft or "2020-12",
+        "formats": formats,
+        "order": order,
+        "whitespace": whitespace,
+        "numbers": numbers,
+    }
     return Grammar("json_schema", table, root, options, limits, lowered)
 
 
@@ -154,4 +144,6 @@ def _whitespace(option: Any) -> tuple[int, int]:
     try:
         return int(Whitespace[option.upper()]), 0
     except KeyError:
-        raise GrammarError(f"unknown whitespace {option!r}; 'bounded', 'compact', 'pretty', 'free' or a count") from None
+        raise GrammarError(
+            f"unknown whitespace {option!r}; 'bounded', 'compact', 'pretty', 'free' or a count"
+        ) from None

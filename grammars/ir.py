@@ -63,6 +63,7 @@ class Op(IntEnum):
     # numbers; a decimal is (sign blob-of-digits exponent): sign * int(digits) * 10**exponent, sign in {-1, 1}
     AT_LEAST = 32  # sign digits exponent: x >= decimal
     MORE_THAN = 33  # sign digits exponent: x > decimal
+    INTEGRAL = 35  # (no operand): written without fraction and exponent, which is what draft 4 calls an integer
     MULTIPLE_OF = 34  # digits exponent: x is an integer multiple of the (positive) decimal
 
     # arrays
@@ -85,6 +86,9 @@ class Op(IntEnum):
     CHOICE = 66  # document or regex ids
 
 
+_ONLY_REFERENCES = frozenset({Op.CONCAT, Op.AND, Op.OR, Op.NOT, Op.ONE_OF})
+
+
 class Whitespace(IntEnum):
     """Whitespace between the lexemes of a JSON text (DESIGN: JSON text)."""
 
@@ -98,7 +102,7 @@ class Whitespace(IntEnum):
 class Table:
     """A growing list of interned nodes; front ends fill one and hand it over, and nothing changes it afterwards."""
 
-    __slots__ = ("nodes", "blobs", "_ids", "_blob_ids")
+    __slots__ = ("_blob_ids", "_ids", "blobs", "nodes")
 
     def __init__(self) -> None:
         self.nodes: list[tuple[int, ...]] = []
@@ -188,6 +192,20 @@ class Table:
 
     def one_of(self, *parts: int) -> int:
         return parts[0] if len(parts) == 1 else self.node(Op.ONE_OF, *parts)
+
+    def absorb(self, source: Table, root: int) -> int:
+        """Copy the regex `root` of another table, with all it refers to, into this one. One pass over the source."""
+        new: dict[int, int] = {}
+        for i, (op, *x) in enumerate(source.nodes[: root + 1]):
+            if op in _ONLY_REFERENCES:
+                new[i] = self.node(Op(op), *(new[c] for c in x))
+            elif op == Op.REPEAT:
+                new[i] = self.node(Op.REPEAT, new[x[0]], *x[1:])
+            elif op in (Op.LITERAL, Op.STRINGS):
+                new[i] = self.node(Op(op), *(self.blob(source.blobs[b]) for b in x))
+            else:
+                new[i] = self.node(Op(op), *x)
+        return new[root]
 
     # ------------------------------------------------------------------ the packed form
     def pack(self) -> tuple[bytes, list[bytes]]:

@@ -47,7 +47,9 @@ class TransformersSession:
         self._cache = DynamicCache(config=model.config)
         self._mask = torch.zeros(len(prompts), 0, dtype=torch.long, device=self._device)
         width = max(map(len, prompts))
-        self.logits = self._forward([[0] * (width - len(p)) + list(p) for p in prompts], [len(p) for p in prompts], left=True)[:, -1]
+        self.logits = self._forward(
+            [[0] * (width - len(p)) + list(p) for p in prompts], [len(p) for p in prompts], left=True
+        )[:, -1]
 
     def extend(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         width = max(map(len, rows))
@@ -76,9 +78,13 @@ class TransformersSession:
         self._mask = torch.cat([self._mask, new], dim=1)
         with torch.no_grad():
             out = self._model(
-                input_ids=ids, attention_mask=self._mask, position_ids=positions, past_key_values=self._cache, use_cache=True
+                input_ids=ids,
+                attention_mask=self._mask,
+                position_ids=positions,
+                past_key_values=self._cache,
+                use_cache=True,
             )
-        return out.logits.float()  # type: ignore[no-any-return]
+        return out.logits.float()
 
 
 class ConstrainLogitsProcessor:

@@ -15,7 +15,9 @@ def load(name: str) -> tuple[Any, Any]:
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as e:
-        raise ConstrainError("loading a model needs transformers and torch: pip install 'constrain[transformers]'") from e
+        raise ConstrainError(
+            "loading a model needs transformers and torch: pip install 'constrain[transformers]'"
+        ) from e
     place = str(DEFAULT) if name == "default" else name
     try:
         tokenizer = AutoTokenizer.from_pretrained(place)

@@ -14,8 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-FIRST = "Maria Ada Alan Grace Linus Emma Noah Olivia Liam Sofia Lucas Mia Omar Yuki Ivan Chloe Ravi Nina Pedro Anna".split()
-LAST = "Lopez Smith Turing Hopper Chen Garcia Kim Silva Novak Rossi Brown Dubois Khan Sato Weber Jones Patel Costa".split()
+FIRST = (
+    "Maria Ada Alan Grace Linus Emma Noah Olivia Liam Sofia Lucas Mia Omar Yuki Ivan Chloe Ravi Nina Pedro Anna".split()
+)
+LAST = (
+    "Lopez Smith Turing Hopper Chen Garcia Kim Silva Novak Rossi Brown Dubois Khan Sato Weber Jones Patel Costa".split()
+)
 CITIES = "Paris London Tokyo Berlin Madrid Rome Oslo Lima Cairo Delhi Boston Dublin Vienna Prague Lisbon Athens".split()
 COUNTRIES = "France Japan Germany Spain Italy Norway Peru Egypt India Ireland Austria Portugal Greece Brazil".split()
 COLOURS = "red green blue yellow black white orange purple".split()

@@ -6,7 +6,7 @@ import argparse
 import json
 import random
 
-from constrain.generate import Generator
+from constrain.generator import Generator
 from constrain.training import data
 
 

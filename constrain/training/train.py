@@ -98,14 +98,16 @@ def train(args: argparse.Namespace) -> None:
         if step == args.steps or time.monotonic() - start > args.minutes * 60:
             break
         progress = max(step / args.steps, (time.monotonic() - start) / (args.minutes * 60))
-        rate = args.rate * min(1.0, (step + 1) / 200) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        rate = (
+            args.rate * min(1.0, (step + 1) / 200) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        )
         for group in optimizer.param_groups:
             group["lr"] = rate
         logits = model(input_ids=ids[:, :-1]).logits
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
         mean = (loss * weights[:, 1:].flatten()).sum() / weights[:, 1:].sum()
         optimizer.zero_grad(set_to_none=True)
-        mean.backward()
+        torch.autograd.backward(mean)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if step % 100 == 0:

@@ -1,6 +1,6 @@
 """The formats of the standard as regular languages, each with the document that defines it.
 
-A format is a Python-dialect pattern for the whole string; the pattern is parsed once for each table that uses it.
+A format is a Python-dialect pattern for the whole string, parsed and lowered once and copied into tables that use it.
 `REFUSED` are formats that are defined but not regular, or not done: asserting one is refused by name. Every other name
 is unknown and therefore annotation.
 """
@@ -11,29 +11,31 @@ import functools
 
 from grammars.ir import Table
 from grammars.regex import lower_regex, parse_regex
-from grammars.regex.syntax import Pattern
 
 REFUSED = frozenset({"idn-hostname", "regex"})
 
-# RFC 3339, section 5.6, with the calendar of its appendix C
+# RFC 3339, section 5.6, with the calendar of its appendix C; years from 0001 on (ISO 8601 has earlier ones by agreement only)
 _DATE = (
-    r"(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"(?:(?!0000)[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-    r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+    r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29)"
 )
 _HOUR = r"(?:[01][0-9]|2[0-3])"
 _FRACTION = r"(?:\.[0-9]+)?"
 
 
 def _leap_seconds() -> str:
-    """Second 60 exists only at 23:59 UTC: the local time is fixed by the offset."""
-    ways = [rf"23:59:60{_FRACTION}[Zz]"]
-    for h in range(24):
-        ways.append(rf"{(h + 23) % 24:02}:59:60{_FRACTION}\+{h:02}:00")
-        ahead = "|".join(rf"{m - 1:02}:60{_FRACTION}\+{h:02}:{m:02}" for m in range(1, 60))
-        behind = "|".join(rf"{59 - m:02}:60{_FRACTION}-{h:02}:{m:02}" for m in range(60))
-        ways.append(rf"{h:02}:(?:{ahead})")
-        ways.append(rf"{23 - h:02}:(?:{behind})")
+    """Second 60 exists only at 23:59 UTC: the local time is fixed by the offset. Hours and minutes are separate conditions
+    (a lookahead and what follows it), so that 48 offsets of each suffice."""
+    tail = f":60{_FRACTION}"
+    ways = [f"23:59{tail}[Zz]"]
+    ways += [rf"{(h + 23) % 24:02}:59{tail}\+{h:02}:00" for h in range(24)]
+    hours = "|".join(rf"{h:02}:..{tail}\+{h:02}" for h in range(24))
+    minutes = "|".join(rf"{m - 1:02}{tail}\+[0-9]{{2}}:{m:02}" for m in range(1, 60))
+    ways.append(rf"(?=(?:{hours}):)[0-9]{{2}}:(?:{minutes})")
+    hours = "|".join(rf"{23 - h:02}:..{tail}-{h:02}" for h in range(24))
+    minutes = "|".join(rf"{59 - m:02}{tail}-[0-9]{{2}}:{m:02}" for m in range(60))
+    ways.append(rf"(?=(?:{hours}):)[0-9]{{2}}:(?:{minutes})")
     return "|".join(ways)
 
 
@@ -92,16 +94,14 @@ def _mailbox(extra: str) -> str:
 
 # RFC 3339, appendix A (ISO 8601 durations)
 _DURATION_TIME = "T(?:[0-9]+H(?:[0-9]+M(?:[0-9]+S)?)?|[0-9]+M(?:[0-9]+S)?|[0-9]+S)"
-_DURATION = (
-    rf"P(?:[0-9]+W|{_DURATION_TIME}|(?:[0-9]+Y(?:[0-9]+M(?:[0-9]+D)?)?|[0-9]+M(?:[0-9]+D)?|[0-9]+D)(?:{_DURATION_TIME})?)"
-)
+_DURATION = rf"P(?:[0-9]+W|{_DURATION_TIME}|(?:[0-9]+Y(?:[0-9]+M(?:[0-9]+D)?)?|[0-9]+M(?:[0-9]+D)?|[0-9]+D)(?:{_DURATION_TIME})?)"
 _POINTER = r"(?:/(?:[^~/]|~[01])*)*"  # RFC 6901, section 3
 
 
 def _uri_template() -> str:
     """RFC 6570, section 2."""
     pct = "%[0-9A-Fa-f]{2}"
-    literal = rf"[!#$&(-;=?-\[\]_a-z~{_UCS}{_PRIVATE}]|{pct}"
+    literal = rf"[!#$&-;=?-\[\]_a-z~{_UCS}{_PRIVATE}]|{pct}"
     varchar = rf"(?:[A-Za-z0-9_]|{pct})"
     name = rf"{varchar}(?:\.?{varchar})*"
     spec = rf"{name}(?::[1-9][0-9]{{0,3}}|\*)?"
@@ -134,10 +134,11 @@ NAMES = frozenset(_patterns()) | REFUSED
 
 
 @functools.lru_cache(maxsize=len(NAMES))
-def _parsed(name: str) -> Pattern:
-    return parse_regex(_patterns()[name], "python")
+def _lowered(name: str) -> tuple[Table, int]:
+    table = Table()
+    return table, lower_regex(parse_regex(_patterns()[name], "python"), table)
 
 
 def lower_format(name: str, table: Table) -> int:
     """The node of the strings that conform to the format `name` (one of `NAMES`, none of `REFUSED`)."""
-    return lower_regex(_parsed(name), table)
+    return table.absorb(*_lowered(name))

@@ -98,7 +98,9 @@ Handler = Callable[["_Lowering", Any, Mapping[str, Any], _Parts, Scope, Path], N
 
 
 class _Lowering:
-    def __init__(self, schema: Any, table: Table, draft: int, registry: Any, assert_formats: bool, limits: Limits) -> None:
+    def __init__(
+        self, schema: Any, table: Table, draft: int, registry: Any, assert_formats: bool, limits: Limits
+    ) -> None:
         self.table, self.limits, self.assert_formats = table, limits, assert_formats
         self.schema = schema
         draft = draft_of(schema, draft)
@@ -248,8 +250,9 @@ def _type(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope
         if not isinstance(n, str) or n not in TYPES:
             raise lo.bad(path, f"unknown type {n!r}; one of {', '.join(TYPES)}")
         kinds.add(TYPES[n])
+    # since draft 6 an integer is any number without a fractional part, however it is written
     if "integer" in names and "number" not in names:
-        parts.numbers.append(values.multiple_of(lo.table, 1))
+        parts.numbers.append(lo.table.node(Op.INTEGRAL) if scope.draft == 4 else values.multiple_of(lo.table, 1))
     parts.allowed = kinds
 
 
@@ -313,7 +316,7 @@ def _one_of(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, sco
 def _some(lo: _Lowering, x: Any, path: Path) -> Sequence[Any]:
     if not lo.sequence(x, path):
         raise lo.bad(path, f"{path[-1]} must not be empty")
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def _not(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
@@ -343,14 +346,18 @@ def _maximum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, sc
     parts.numbers.append(lo.table.negation(make(lo.table, lo.number(x, path))))
 
 
-def _exclusive_minimum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _exclusive_minimum(
+    lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
+) -> None:
     if scope.draft == 4 or isinstance(x, bool):
         return _boolean_bound(lo, x, scope, path)
     parts.numbers.append(values.more_than(lo.table, lo.number(x, path)))
     return None
 
 
-def _exclusive_maximum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _exclusive_maximum(
+    lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
+) -> None:
     if scope.draft == 4 or isinstance(x, bool):
         return _boolean_bound(lo, x, scope, path)
     parts.numbers.append(lo.table.negation(values.at_least(lo.table, lo.number(x, path))))
@@ -522,7 +529,9 @@ def _strings_of(lo: _Lowering, value: int, path: Path) -> int:
     return t.node(Op(op), *parts)
 
 
-def _dependent_required(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _dependent_required(
+    lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
+) -> None:
     if scope.draft >= 2019:
         for key, names in lo.mapping(x, path).items():
             _implies_names(lo, key, names, parts, (*path, key))
@@ -543,7 +552,9 @@ def _implies_schema(lo: _Lowering, key: str, sub: Any, parts: _Parts, scope: Sco
     parts.others.append(t.disjunction(without, lo.lower(sub, scope, path)))
 
 
-def _dependent_schemas(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _dependent_schemas(
+    lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
+) -> None:
     if scope.draft >= 2019:
         for key, sub in lo.mapping(x, path).items():
             _implies_schema(lo, key, sub, parts, scope, (*path, key))

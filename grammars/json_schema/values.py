@@ -101,7 +101,9 @@ def _utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as e:
-        raise GrammarError(f"a lone surrogate at character {e.start} of a string cannot be written in JSON text") from None
+        raise GrammarError(
+            f"a lone surrogate at character {e.start} of a string cannot be written in JSON text"
+        ) from None
 
 
 def _equal_array(table: Table, items: Sequence[Any]) -> int:

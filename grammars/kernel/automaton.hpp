@@ -29,7 +29,7 @@ struct Engine {
   Mode mode;
 
   Engine(const Trie& trie, std::int32_t size, const Mode& m)
-      : values(alphabet(trie, m), meter), reader(values, trie.spelled), masks(reader, trie, size), mode(m) {
+      : values(alphabet(trie, m), trie.spelled, meter), reader(values, trie.spelled), masks(reader, trie, size), mode(m) {
     values.plain_numbers = m.plain;
     values.source_order = m.ordered;
     values.numbers.set_limits(m.number_digits, m.exponent_digits);

@@ -659,10 +659,22 @@ class Reader {
     return c.a;
   }
   Id name_target(const Config& c) {
+    Id names = c.escape == kPlain ? c.a : v.re.conj({c.a, v.re.cat(escape_class(c), v.re.text())});
     std::string name;
-    if (!v.plan_name(aim(c.frame.get()), c.frame->seen, c.key, name)) return c.a;
-    Id wanted = v.re.conj({c.a, v.re.literal(std::string_view(name).substr(c.key.size()))});
-    return v.re.live(wanted) ? wanted : c.a;
+    if (!v.plan_name(aim(c.frame.get()), c.frame->seen, c.key, name)) return names;
+    Id wanted = v.re.conj({names, v.re.literal(std::string_view(name).substr(c.key.size()))});
+    return v.re.live(wanted) ? wanted : names;
+  }
+  // The characters that the escape in progress can still denote.
+  Id escape_class(const Config& c) {
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges;
+    if (c.escape == kBackslash && !spells('u')) {
+      for (char e : std::string_view("\"\\/bfnrt"))
+        if (spells(e)) ranges.emplace_back(unescaped(e), unescaped(e));
+    } else {
+      escape_range(c, ranges);
+    }
+    return v.re.char_class(ranges);
   }
   int next_in_text(const Config& c, Id target) {
     switch (c.escape) {

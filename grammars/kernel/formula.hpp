@@ -16,6 +16,7 @@ enum class Atom : std::uint8_t {
   AtLeast,        // number: x >= sign y of threshold x
   MoreThan,       // number: x > sign y of threshold x
   Multiple,       // number: a multiple of modulus x
+  Integral,       // number: written without fraction and exponent
   Items,          // array: items from position y on satisfy bundle x
   ItemCount,      // array: at least x items satisfy value y
   Properties,     // object: members satisfy bundle x

@@ -116,6 +116,7 @@ class Loader {
       case kOpMultipleOf:
         need(n, 2);
         return set(kFormula, v_.fs.literal(Atom::Multiple, v_.numbers.modulus(std::string(blob(x[0])), x[1])));
+      case kOpIntegral: return set(kFormula, v_.fs.literal(Atom::Integral, 0));
       case kOpItems: {
         need(n, 2);
         need(n, 2 + static_cast<std::size_t>(std::max<std::int64_t>(x[0], 0)));

@@ -313,7 +313,8 @@ class NumberMachine {
   int decided(const State& s, Id literal, bool final) const {
     const FormulaStore::Node& n = formulas_[literal];
     int truth;
-    if (n.atom == Atom::Multiple) truth = multiple(s, n.x, final);
+    if (n.atom == Atom::Integral) truth = s.phase >= Point ? 0 : final ? 1 : -1;
+    else if (n.atom == Atom::Multiple) truth = multiple(s, n.x, final);
     else {
       Range r = comparison(s, n.x, n.y, final);
       bool strict = n.atom == Atom::MoreThan;
@@ -336,8 +337,9 @@ class NumberMachine {
   // ------------------------------------------------------------------ canonical residuals
   void collect(Id f, std::vector<Id>& thresholds, std::vector<Id>& moduli) const {
     const FormulaStore::Node& n = formulas_[f];
-    if (n.kind == Bool::Literal) (n.atom == Atom::Multiple ? moduli : thresholds).push_back(n.x);
-    else if (n.kind == Bool::And || n.kind == Bool::Or)
+    if (n.kind == Bool::Literal) {
+      if (n.atom != Atom::Integral) (n.atom == Atom::Multiple ? moduli : thresholds).push_back(n.x);
+    } else if (n.kind == Bool::And || n.kind == Bool::Or)
       for (Id part : formulas_.operands(f)) collect(part, thresholds, moduli);
   }
   static void unique(std::vector<Id>& v) {
@@ -446,6 +448,19 @@ class NumberMachine {
   };
   bool value_live(const State& s) {
     if (s.plain || s.phase >= Exponent || s.goal == FormulaStore::kTrue) return true;
+    std::vector<Id> memo_key{s.goal, s.n, s.nonzero + 2 * s.negative + 4 * (s.phase == Start)};
+    memo_key.insert(memo_key.end(), s.cmp.begin(), s.cmp.end());
+    for (std::uint64_t r : s.rem) memo_key.push_back(static_cast<Id>(r)), memo_key.push_back(static_cast<Id>(r >> 32));
+    auto [memo, fresh] = value_live_.try_emplace(value_keys_.add(memo_key), false);
+    if (!fresh) return memo->second;
+    try {
+      return memo->second = search_digits(s);
+    } catch (...) {
+      value_live_.erase(memo);
+      throw;
+    }
+  }
+  bool search_digits(const State& s) {
     std::vector<Digits> queue{{s.nonzero, s.n, 0, s.cmp, s.rem}};
     ListStore seen;
     std::int64_t most = digit_span(s);
@@ -496,11 +511,18 @@ class NumberMachine {
     next.z = 0;
     return next;
   }
+  // A power of ten beyond which more of it makes no difference to divisibility by c.
+  static std::int64_t tens(std::uint64_t c) {
+    std::int64_t twos = 0, fives = 0;
+    for (; c % 2 == 0; c /= 2) ++twos;
+    for (; c % 5 == 0; c /= 5) ++fives;
+    return std::max(twos, fives) + 1;
+  }
   // Is there a power of ten with which these digits satisfy the goal?
   bool some_power(const State& s, const Digits& d) {
     std::int64_t lo = 0, hi = 0;
     for (Id t : s.thresholds) lo = std::min(lo, thresholds_[t].p - 1), hi = std::max(hi, thresholds_[t].p + 1);
-    for (Id m : s.moduli) lo = std::min(lo, d.n - 2 + moduli_[m].s), hi = std::max(hi, d.n + moduli_[m].s + 62);
+    for (Id m : s.moduli) lo = std::min(lo, d.n - 2 + moduli_[m].s), hi = std::max(hi, d.n + moduli_[m].s + tens(moduli_[m].c));
     for (int negative = 0; negative <= 1; ++negative) {
       if (s.phase != Start && (negative != 0) != s.negative) continue;
       for (std::int64_t p = lo; p <= hi; ++p) {
@@ -569,6 +591,8 @@ class NumberMachine {
   std::vector<std::array<Id, 15>> rows_;
   std::vector<std::int64_t> distances_;
   std::vector<bool> accepts_;
+  ListStore value_keys_;
+  std::unordered_map<Id, bool> value_live_;
 };
 
 }  // namespace constrain

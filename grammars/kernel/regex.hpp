@@ -362,21 +362,12 @@ class RegexStore {
     return out;
   }
 
-  // min(cap, number of strings): counts by enumerating words, shortest first. Charged.
+  // min(cap, number of strings): takes shortest strings away one by one. Charged.
   std::int64_t count_words(Id r, std::int64_t cap) {
-    std::vector<Id> level{r};
     std::int64_t found = 0;
-    while (!level.empty() && found < cap) {
-      std::vector<Id> next;
-      for (Id q : level) {
-        if (nodes_[q].nullable && ++found >= cap) return found;
-        each_class(q, [&](int b, int width) {
-          Id t = live_step(q, b);
-          for (int i = 0; t != kEmpty && i < width && static_cast<std::int64_t>(next.size()) < cap; ++i) next.push_back(t);
-        });
-        meter_.charge();
-      }
-      level.swap(next);
+    for (Id taken = kEmpty, left = r; found < cap && live(left); ++found) {
+      taken = insert_string(taken, shortest(left));
+      left = conj({r, negate(taken)});
     }
     return found;
   }

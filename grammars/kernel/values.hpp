@@ -53,8 +53,9 @@ class Values {
  public:
   static constexpr Id kAny = FormulaStore::kTrue, kNever = FormulaStore::kFalse;
 
-  Values(const ByteSet& alphabet, Meter& meter)
-      : meter_(meter), re(alphabet, meter), fs(meter), numbers(fs, alphabet, meter) {
+  // `alphabet`: bytes that the texts of strings can hold once decoded; `spelled`: bytes that occur in tokens.
+  Values(const ByteSet& alphabet, const ByteSet& spelled, Meter& meter)
+      : meter_(meter), re(alphabet, meter), fs(meter), numbers(fs, spelled, meter), spelled_(spelled) {
     any_record_ = add_record({1, 1, 1, FormulaStore::kTrue, re.text(), FormulaStore::kTrue, FormulaStore::kTrue});
     no_record_ = add_record({0, 0, 0, FormulaStore::kFalse, RegexStore::kEmpty, FormulaStore::kFalse, FormulaStore::kFalse});
   }
@@ -264,7 +265,7 @@ class Values {
   }
   bool part_satisfiable(Id record, Part p) {
     Id x = records_[record][p];
-    const ByteSet& a = re.alphabet();
+    const ByteSet& a = spelled_;
     switch (p) {
       case kNull: return x && spell("null");
       case kTrueValue: return x && spell("true");
@@ -300,7 +301,7 @@ class Values {
   // ------------------------------------------------------------------ which names may come next
   // The names that may come next, whether used up already or not.
   Id allowed_names(Id f, Id seen) {
-    if (!has(re.alphabet(), '"') || !has(re.alphabet(), ':')) return RegexStore::kEmpty;
+    if (!has(spelled_, '"') || !has(spelled_, ':')) return RegexStore::kEmpty;
     Simple s;
     if (simple(f, s)) return simple_names(s, seen);
     std::uint64_t key = (static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen);
@@ -493,7 +494,7 @@ class Values {
   }
   bool spell(std::string_view s) const {
     for (char c : s)
-      if (!has(re.alphabet(), static_cast<unsigned char>(c))) return false;
+      if (!has(spelled_, static_cast<unsigned char>(c))) return false;
     return true;
   }
   bool record_satisfiable(Id record) {
@@ -658,7 +659,7 @@ class Values {
     return ok;
   }
   bool spell_name(std::string_view s) {
-    return has(re.alphabet(), '"') && has(re.alphabet(), ':') && re.accepts(re.text(), s);
+    return has(spelled_, '"') && has(spelled_, ':') && re.accepts(re.text(), s);
   }
   Id bundles_value(Id bundles, std::string_view key) {
     if (bundles == FormulaStore::kTrue) return kAny;
@@ -806,6 +807,7 @@ class Values {
   }
 
   static constexpr Id kBusy = -2;
+  ByteSet spelled_;
   std::vector<Record> records_;
   std::unordered_map<Id, Id> record_ids_, property_bundle_ids_, item_bundle_ids_;
   std::vector<Id> slots_, expanded_;

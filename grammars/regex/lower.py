@@ -17,7 +17,18 @@ from grammars.errors import UnsupportedFeature
 from grammars.ir import Table
 from grammars.regex import charset
 from grammars.regex.syntax import (
-    EPSILON, Boundary, Chars, Concat, End, Lookahead, Node, Pattern, Ranges, Repeat, Start, Union,
+    EPSILON,
+    Boundary,
+    Chars,
+    Concat,
+    End,
+    Lookahead,
+    Node,
+    Pattern,
+    Ranges,
+    Repeat,
+    Start,
+    Union,
 )  # fmt: skip
 
 UNROLL = 64  # repetitions that hold assertions are written out up to this bound

@@ -14,7 +14,18 @@ from grammars.errors import GrammarError, LimitExceeded, UnsupportedFeature
 from grammars.limits import DEFAULT_LIMITS, Limits
 from grammars.regex import charset
 from grammars.regex.syntax import (
-    EPSILON, Boundary, Chars, Concat, End, Lookahead, Node, Pattern, Ranges, Repeat, Start, Union,
+    EPSILON,
+    Boundary,
+    Chars,
+    Concat,
+    End,
+    Lookahead,
+    Node,
+    Pattern,
+    Ranges,
+    Repeat,
+    Start,
+    Union,
 )  # fmt: skip
 
 Dialect = Literal["python", "ecma"]
@@ -157,13 +168,15 @@ class _Parser:
         c = self.source[self.at]
         if c in "*+?":
             self.at += 1
-            return {"*": (0, None), "+": (1, None), "?": (0, 1)}[c]  # type: ignore[return-value]
+            return {"*": (0, None), "+": (1, None), "?": (0, 1)}[c]
         if c != "{":
             return None
         end = self.source.find("}", self.at)
         body = self.source[self.at + 1 : end] if end > 0 else ""
         low, comma, high = body.partition(",")
-        if not all(x == "" or (x.isascii() and x.isdigit()) for x in (low, high)) or not (low or (comma and self.python)):
+        if not all(x == "" or (x.isascii() and x.isdigit()) for x in (low, high)) or not (
+            low or (comma and self.python)
+        ):
             return None
         if body == "" or (body == "," and not self.python):
             return None

@@ -64,7 +64,10 @@ class TokenAutomaton:
     @property
     def report(self) -> Report:
         return Report(
-            self.grammar.kind, dict(self.grammar.options), self.grammar.report_rows(), compile_work=self.kernel.compile_work
+            self.grammar.kind,
+            dict(self.grammar.options),
+            self.grammar.report_rows(),
+            compile_work=self.kernel.compile_work,
         )
 
     # ------------------------------------------------------------------ states
@@ -232,9 +235,7 @@ def compile_grammar(grammar: Grammar, vocabulary: Vocabulary, limits: Limits | N
     return TokenAutomaton(grammar, vocabulary, kernel, limits)
 
 
-def fill_masks(
-    matchers: Sequence[Matcher], rows: Any, budgets: Sequence[int | None] | None = None
-) -> list[bool]:
+def fill_masks(matchers: Sequence[Matcher], rows: Any, budgets: Sequence[int | None] | None = None) -> list[bool]:
     """Fill row i of `rows` for matcher i, in one call without the interpreter lock. See `Matcher.fill_mask`."""
     return list(native.fill_masks([m._kernel for m in matchers], rows, budgets))
 

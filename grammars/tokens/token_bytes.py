@@ -149,7 +149,17 @@ def _from_tokenizers(tokenizer: Any, ends: list[int]) -> Extracted:
     return Extracted(tokens, ends, specials, first, encode if plain else None)
 
 
-_END_NAMES = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|im_end|>", "<eos>", "<|end|>", "[SEP]", "[EOS]")
+_END_NAMES = (
+    "</s>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<eos>",
+    "<|end|>",
+    "[SEP]",
+    "[EOS]",
+)
 
 
 def _byte_level(text: str, table: dict[int, str]) -> bytes:

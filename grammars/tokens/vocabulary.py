@@ -121,7 +121,11 @@ class Vocabulary:
     # ------------------------------------------------------------------ the shared engine
     def memory(self) -> dict[str, int]:
         """Bytes held: `trie` (immutable) and `engine` (bounded by `engine_budget`, dropped by `clear`)."""
-        return {"trie": self.kernel.trie_bytes, "engine": self.kernel.engine_bytes, "engine_budget": self.kernel.engine_budget}
+        return {
+            "trie": self.kernel.trie_bytes,
+            "engine": self.kernel.engine_bytes,
+            "engine_budget": self.kernel.engine_budget,
+        }
 
     def stats(self) -> dict[str, int]:
         """Counters of the current engines: fills, memo hits, trie nodes visited."""
@@ -153,8 +157,12 @@ class Vocabulary:
 
     def _fingerprint(self) -> str:
         h = hashlib.sha256()
-        lengths = np.fromiter((-1 if t is None else len(t) for t in self.tokens), dtype=np.int32, count=len(self.tokens))
+        lengths = np.fromiter(
+            (-1 if t is None else len(t) for t in self.tokens), dtype=np.int32, count=len(self.tokens)
+        )
         h.update(lengths.tobytes())
         h.update(b"".join(t for t in self.tokens if t))
-        h.update(repr((self.eos_token_ids, sorted(self.special_tokens.items()), sorted(self.first_bytes.items()))).encode())
+        h.update(
+            repr((self.eos_token_ids, sorted(self.special_tokens.items()), sorted(self.first_bytes.items()))).encode()
+        )
         return h.hexdigest()
