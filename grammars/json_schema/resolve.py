@@ -13,9 +13,16 @@ from typing import Any
 from urllib.parse import unquote
 
 from grammars.errors import GrammarError
-from grammars.json_schema.dialects import NAMES, URIS, Dialect, dialect_of
 
-__all__ = ["NAMES", "URIS", "References", "Scope", "id_of"]
+DRAFTS = {
+    "http://json-schema.org/draft-04/schema": 4,
+    "http://json-schema.org/draft-06/schema": 6,
+    "http://json-schema.org/draft-07/schema": 7,
+    "https://json-schema.org/draft/2019-09/schema": 2019,
+    "https://json-schema.org/draft/2020-12/schema": 2020,
+}
+NAMES = {"4": 4, "6": 6, "7": 7, "2019-09": 2019, "2020-12": 2020}
+URIS = {number: uri + ("#" if number < 2019 else "") for uri, number in DRAFTS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +30,14 @@ class Scope:
     """Where a schema stands: the root of its resource, its dialect, and the resolver of its base URI (None: not needed)."""
 
     root: Any
-    dialect: Dialect
+    draft: int
     resolver: Any = None
 
-    @property
-    def draft(self) -> int:
-        return self.dialect.draft
+
+def draft_of(schema: Any, default: int) -> int:
+    """The dialect that ``$schema`` names, else `default` (an unknown meta-schema is read as `default`)."""
+    uri = schema.get("$schema") if isinstance(schema, Mapping) else None
+    return DRAFTS.get(uri.rstrip("#"), default) if isinstance(uri, str) else default
 
 
 def id_of(schema: Mapping[str, Any], draft: int) -> str | None:
@@ -41,18 +50,17 @@ def id_of(schema: Mapping[str, Any], draft: int) -> str | None:
 class References:
     """Follows references out of one root schema. Not shared between schemas."""
 
-    def __init__(self, root: Any, default: Dialect, registry: Any) -> None:
-        self._root, self._registry = root, registry
-        self.dialect = dialect_of(root, default, registry)
-        self._draft = self.dialect.draft
+    def __init__(self, root: Any, draft: int, registry: Any) -> None:
+        self._root, self._draft, self._registry = root, draft, registry
         self._resolver: Any = None
 
     def resolver(self) -> Any:
         """The resolver of the root resource, made when the first reference needs it."""
         if self._resolver is None:
-            from jsonschema_specifications import REGISTRY
             from referencing import Registry, Resource
             from referencing.jsonschema import specification_with
+
+            from jsonschema_specifications import REGISTRY
 
             registry = Registry() if self._registry is None else self._registry
             resources = [(uri, _tolerant(registry[uri])) for uri in registry]
@@ -67,14 +75,12 @@ class References:
         from referencing import Resource
         from referencing.jsonschema import specification_with
 
-        dialect = dialect_of(schema, scope.dialect, self._registry)
+        draft = draft_of(schema, scope.draft)
         if schema is self._root:
-            return Scope(schema, dialect)
+            return Scope(schema, draft, None)
         resolver = scope.resolver or self.resolver()
-        inner = resolver.in_subresource(
-            Resource(contents=schema, specification=specification_with(URIS[dialect.draft]))
-        )
-        return Scope(schema, dialect, inner)
+        inner = resolver.in_subresource(Resource(contents=schema, specification=specification_with(URIS[draft])))
+        return Scope(schema, draft, inner)
 
     def follow(self, ref: str, scope: Scope) -> tuple[Any, Scope]:
         """The schema that `ref` means in `scope`, and its own scope. Raises GrammarError if there is none."""
@@ -90,9 +96,10 @@ class References:
         except (Unresolvable, ValueError, KeyError) as e:
             raise GrammarError(f"the reference {ref!r} cannot be resolved; supply its resource in a registry") from e
         base = resolved.resolver.lookup("#").contents
-        default = dialect_of(base, scope.dialect, self._registry)
-        dialect = dialect_of(resolved.contents, default, self._registry)
-        return resolved.contents, Scope(base, dialect, resolved.resolver)
+        default = scope.draft
+        if isinstance(base, Mapping):
+            default = draft_of(base, default)
+        return resolved.contents, Scope(base, draft_of(resolved.contents, default), resolved.resolver)
 
     def _pointer(self, ref: str, scope: Scope) -> tuple[Any, Scope]:
         at: Any = scope.root
@@ -125,13 +132,4 @@ def _tolerant(resource: Any) -> Any:
     def id_of_mapping(contents: Any) -> str | None:
         return DRAFT4.id_of(contents) if isinstance(contents, Mapping) else None
 
-    def anchors_in_mapping(_: Any, contents: Any) -> Any:
-        return DRAFT4.anchors_in(contents) if isinstance(contents, Mapping) else ()
-
-    def subresources_of_mapping(contents: Any) -> Any:
-        return DRAFT4.subresources_of(contents) if isinstance(contents, Mapping) else ()
-
-    tolerant = attrs.evolve(
-        DRAFT4, id_of=id_of_mapping, anchors_in=anchors_in_mapping, subresources_of=subresources_of_mapping
-    )
-    return Resource(contents=resource.contents, specification=tolerant)
+    return Resource(contents=resource.contents, specification=attrs.evolve(DRAFT4, id_of=id_of_mapping))

@@ -1,0 +1,149 @@
+"""Schemas: messages with paths, hostile input, options, and the report."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from oracles import BYTES
+
+import constrain
+
+
+def compiled(schema, **options):
+    return constrain.compile(constrain.json_schema(schema, **options), BYTES)
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ({"properties": {"a": {"type": "strin"}}}, "#/properties/a/type"),
+        ({"minLength": "x"}, "#/minLength"),
+        ({"items": 3}, "#/items"),
+        ({"required": ["a", 1]}, "#/required"),
+        ({"pattern": "("}, "#/pattern"),
+        ({"$ref": "#/nowhere"}, "#/$ref"),
+        ({"$ref": "http://example.com/x"}, "#/$ref"),
+        ({"multipleOf": 0}, "#/multipleOf"),
+        ({"anyOf": []}, "#/anyOf"),
+        ({"minimum": float("nan")}, ""),
+    ],
+)
+def test_malformed_schemas_name_the_place(schema, path):
+    with pytest.raises(constrain.GrammarError) as e:
+        compiled(schema)
+    assert path in str(e.value)
+
+
+@pytest.mark.parametrize("keyword", ["uniqueItems", "unevaluatedProperties"])
+def test_what_is_not_enforced_is_refused_by_name(keyword):
+    with pytest.raises(constrain.UnsupportedFeature, match=keyword):
+        compiled({keyword: True})
+
+
+@pytest.mark.parametrize("schema", [False, {"type": "string", "minLength": 2, "maxLength": 1}, {"enum": []}, {"not": {}},
+    {"type": "integer", "minimum": 1, "exclusiveMaximum": 2, "multipleOf": 2},
+    {"properties": {"a": {"$ref": "#"}}, "required": ["a"], "type": "object"},
+    {"minProperties": 3, "propertyNames": {"enum": ["a", "b"]}, "type": "object"}])  # fmt: skip
+def test_unsatisfiable_schemas_are_refused(schema):
+    with pytest.raises(constrain.EmptyLanguage):
+        compiled(schema)
+
+
+@pytest.mark.parametrize("schema", [{"$ref": "#"}, {"not": {"$ref": "#"}}, {"allOf": [{"$ref": "#"}]}])
+def test_ill_founded_references_are_errors(schema):
+    with pytest.raises(constrain.GrammarError):
+        compiled(schema)
+
+
+HOSTILE = {
+    "deep text": '{"items":' * 100_000 + "{}" + "}" * 100_000,
+    "deep object": None,
+    "not json": "{",
+    "invalid utf-8": b"\xff\xfe{}",
+    "nul": '{"const": "\\u0000"}',
+    "huge enum": json.dumps({"enum": [f"value {i}" for i in range(20_000)]}),
+    "wide object": json.dumps({"properties": {f"p{i}": {"type": "integer"} for i in range(5_000)}}),
+    "ten megabytes": json.dumps({"description": "x" * 10_000_000}),
+    "too large": json.dumps({"description": "x" * 17_000_000}),
+    "long counts": {"type": "string", "minLength": 10**9, "maxLength": 10**9 + 1},
+    "many alternatives": {"oneOf": [{"properties": {"a": {"minimum": i}}} for i in range(12)]},
+    "wrong type": 3,
+    "cyclic": {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"},
+    "lone surrogate": {"const": "\ud800"},
+    "big number": {"minimum": 10**400},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_schemas_end_in_a_result_or_a_clear_error(name):
+    schema = HOSTILE[name]
+    if name == "deep object":
+        schema = {}
+        for _ in range(100_000):
+            schema = {"not": schema}
+    try:
+        automaton = compiled(schema)
+        automaton.matcher().mask()
+    except constrain.ConstrainError:
+        pass
+
+
+def test_exact_numbers():
+    a = compiled(
+        '{"type": "number", "multipleOf": 0.01, "minimum": 19.99, "maximum": 123456789012345678901234567890.01}'
+    )
+    for text, verdict in (("19.99", True), ("19.98", False), ("20.001", False), ("123456789012345678901234567890.01", True),
+                          ("123456789012345678901234567890.02", False), ("1999e-2", True), ("0.1999E+2", True)):  # fmt: skip
+        assert a.accepts(text) is verdict, text
+
+
+@pytest.mark.parametrize(("whitespace", "good", "bad"), [
+    ("compact", ['{"a":[1,2]}'], ['{"a": 1}', " {}"]),
+    ("bounded", ['{"a": [1,\n  2]}', " {}", '{\r\n\t"a":1}'], ["  {}", "{\n\n}", "{} "]),
+    ("pretty", ['{\n  "a": [\n    1,\n    2\n  ]\n}', "{}", '{\n  "a": []\n}'], ['{"a":1}', "{ }"]),
+    ("free", ["{ \n\n }", ' \n{"a" :1}'], []),
+    (1, ['{ "a" : 1 }'], ['{  "a":1}']),
+])  # fmt: skip
+def test_whitespace(whitespace, good, bad):
+    a = compiled({"type": "object"}, whitespace=whitespace)
+    assert all(a.accepts(t) for t in good)
+    assert not any(a.accepts(t) for t in bad)
+
+
+def test_order_and_number_spellings():
+    schema = {"properties": {"a": {"type": "number"}, "b": {"type": "number"}}, "required": ["b"], "type": "object"}
+    ordered = compiled(schema, order="schema", numbers="plain")
+    assert ordered.accepts('{"a":1,"b":2,"z":0}')
+    assert ordered.accepts('{"b":2}')
+    for text in ('{"b":1,"a":2}', '{"z":0,"b":1}', '{"b":1e2}', '{"b":1.0}', '{"b":-0}'):
+        assert not ordered.accepts(text), text
+    assert compiled(schema).accepts('{"b":1e2,"z":[],"a":-0.0}')
+
+
+def test_keys_are_compared_decoded():
+    a = compiled({"properties": {"ab": {"type": "integer"}}, "type": "object"})
+    assert a.accepts('{"\\u0061b":1}')
+    assert not a.accepts('{"\\u0061b":""}')
+    assert not a.accepts('{"ab":1,"a\\u0062":2}')
+
+
+def test_the_report_has_a_row_for_each_keyword():
+    schema = {"title": "t", "properties": {"a": {"format": "date"}, "b": {"format": "nonsense"}}}
+    rows = {(r.path, r.keyword): r for r in compiled(schema).report.rows}
+    assert rows["#", "title"].status == "annotation"
+    assert rows["#/properties/a", "format"].status == "enforced"
+    assert "unknown" in rows["#/properties/b", "format"].note
+
+
+def test_scaling_has_no_cliffs():
+    many = {f"p{i}": {"type": "integer"} for i in range(500)}
+    a = compiled({"type": "object", "properties": many, "required": list(many)})
+    assert a.accepts(json.dumps(dict.fromkeys(reversed(list(many)), 1)))
+    assert not a.accepts(json.dumps(dict.fromkeys(list(many)[1:], 1)))
+    a = compiled({"type": "string", "maxLength": 100_000, "minLength": 10})
+    assert a.accepts('"' + "x" * 100_000 + '"')
+    assert not a.accepts('"' + "x" * 100_001 + '"')
+    a = compiled({"type": "array", "maxItems": 10_000})
+    assert a.accepts("[" + "1," * 9_999 + "1]")
+    assert not a.accepts("[" + "1," * 10_000 + "1]")
