@@ -22,7 +22,7 @@ class Limits:
     nodes: int = 1_000_000
     compile_work: int = 20_000_000
     mask_work: int = 20_000_000
-    number_digits: int = 512
+    number_digits: int = 128
     exponent_digits: int = 4
 
 
