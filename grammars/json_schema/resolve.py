@@ -57,10 +57,9 @@ class References:
     def resolver(self) -> Any:
         """The resolver of the root resource, made when the first reference needs it."""
         if self._resolver is None:
+            from jsonschema_specifications import REGISTRY
             from referencing import Registry, Resource
             from referencing.jsonschema import specification_with
-
-            from jsonschema_specifications import REGISTRY
 
             registry = Registry() if self._registry is None else self._registry
             resources = [(uri, _tolerant(registry[uri])) for uri in registry]
