@@ -131,4 +131,13 @@ def _tolerant(resource: Any) -> Any:
     def id_of_mapping(contents: Any) -> str | None:
         return DRAFT4.id_of(contents) if isinstance(contents, Mapping) else None
 
-    return Resource(contents=resource.contents, specification=attrs.evolve(DRAFT4, id_of=id_of_mapping))
+    def anchors_in_mapping(specification: Any, contents: Any) -> Any:
+        return DRAFT4.anchors_in(contents) if isinstance(contents, Mapping) else ()
+
+    def subresources_of_mapping(contents: Any) -> Any:
+        return DRAFT4.subresources_of(contents) if isinstance(contents, Mapping) else ()
+
+    tolerant = attrs.evolve(
+        DRAFT4, id_of=id_of_mapping, anchors_in=anchors_in_mapping, subresources_of=subresources_of_mapping
+    )
+    return Resource(contents=resource.contents, specification=tolerant)
