@@ -406,7 +406,7 @@ class NumberMachine {
     for (std::uint64_t r : s.rem) v.push_back(static_cast<Id>(r)), v.push_back(static_cast<Id>(r >> 32));
     Id id = states_.add(v) - 1;  // list 0 is the empty list
     if (id == static_cast<Id>(rows_.size())) {
-      meter_.charge();
+      meter_.charge(40);  // a residual is some 300 bytes: the limit on work bounds memory too
       std::array<Id, 15> row;
       row.fill(kNotYet);
       rows_.push_back(row);
