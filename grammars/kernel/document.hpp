@@ -543,8 +543,7 @@ class Reader {
   std::int64_t weight(Id f) {
     const FormulaStore::Node n = v.fs[f];
     if (n.kind == Bool::Literal) {
-      if (n.atom == Atom::ItemCount) return 1 + n.x;
-      if (n.atom == Atom::PropertyCount) return 1 + v.lists.begin(n.x)[0];
+      if (n.atom == Atom::ItemCount || n.atom == Atom::PropertyCount) return 1 + n.x;
       if (n.atom == Atom::Required) return 1 + static_cast<std::int64_t>(v.lists.size(n.x));
       return 1;
     }

@@ -21,7 +21,7 @@ enum class Atom : std::uint8_t {
   ItemCount,      // array: at least x items satisfy value y
   Properties,     // object: members satisfy bundle x
   Required,       // object: all names of set x are still to come
-  PropertyCount,  // object: list x = (n, names, value): at least n members
+  PropertyCount,  // object: at least x members as list y = (names, value) says
   Record,         // value: record x
   Slot,           // value: what slot x was defined as
   Child           // inside a derivative: the member being read satisfies value x
@@ -37,7 +37,6 @@ class FormulaStore {
     Atom atom{};
     bool negated = false;
     bool has_child = false;  // a Child atom occurs
-    bool monotone_children = true;  // no negated Child atom occurs
     Id x = 0, y = 0;  // atom operands
     Id list = 0;      // operands of And, Or
     std::uint64_t hash = 0;
@@ -62,7 +61,6 @@ class FormulaStore {
     Node n{Bool::Literal};
     n.atom = atom, n.x = x, n.y = y, n.negated = negated;
     n.has_child = atom == Atom::Child;
-    n.monotone_children = !(n.has_child && negated);
     return intern(n);
   }
   Id negate(Id f) {
@@ -133,6 +131,7 @@ class FormulaStore {
     parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
     parts.erase(std::remove(parts.begin(), parts.end(), unit), parts.end());
     if (std::binary_search(parts.begin(), parts.end(), zero)) return zero;
+    if (absorb_counts(kind, parts)) return combine(kind, std::move(parts));
     if (parts.empty()) return unit;
     if (parts.size() == 1) return parts[0];
     for (Id p : parts) {
@@ -143,11 +142,40 @@ class FormulaStore {
     }
     Node n{kind};
     n.list = lists_.add(parts);
-    for (Id p : parts) {
-      n.has_child |= nodes_[p].has_child;
-      n.monotone_children &= nodes_[p].monotone_children;
-    }
+    for (Id p : parts) n.has_child |= nodes_[p].has_child;
     return intern(n);
+  }
+
+  static bool counts(const Node& n) {
+    return n.kind == Bool::Literal && (n.atom == Atom::ItemCount || n.atom == Atom::PropertyCount);
+  }
+  // Among counts of the same things one bound a side decides; bounds that exclude each other decide the whole.
+  // Without this the derivatives of a count would pile up all the bounds below it. True if `parts` changed.
+  bool absorb_counts(Bool kind, std::vector<Id>& parts) const {
+    if (std::count_if(parts.begin(), parts.end(), [&](Id p) { return counts(nodes_[p]); }) < 2) return false;
+    bool changed = false, all = kind == Bool::And;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const Node& a = nodes_[parts[i]];
+      if (!counts(a)) continue;
+      for (std::size_t j = i + 1; j < parts.size(); ++j) {
+        const Node& b = nodes_[parts[j]];
+        if (!counts(b) || a.atom != b.atom || a.y != b.y) continue;
+        if (a.negated == b.negated) {
+          bool keep_larger = all != a.negated;  // at least m and n: the larger; fewer than m and n: the smaller
+          parts[i] = (a.x > b.x) == keep_larger ? parts[i] : parts[j];
+        } else {
+          Id least = a.negated ? b.x : a.x, below = a.negated ? a.x : b.x;  // at least `least`, fewer than `below`
+          if (all ? least < below : least > below) continue;
+          parts.assign(1, all ? kFalse : kTrue);
+          return true;
+        }
+        parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
+        changed = true;
+        --i;  // compare the one kept with the others
+        break;
+      }
+    }
+    return changed;
   }
 
   static std::uint64_t hash_of(const Node& n) {

@@ -175,8 +175,7 @@ class Values {
       } else if (n.atom == Atom::Required) {
         made = without(n.x, key);
       } else {
-        const Id* c = lists.begin(n.x);
-        Id count = c[0], names = c[1], value = c[2];
+        Id count = n.x, names = lists.begin(n.y)[0], value = lists.begin(n.y)[1];
         if (names != kNone && !re.accepts(names, key)) return l;
         made = counted(child(value), count <= 1 ? FormulaStore::kTrue : count_atom(count - 1, names, value), l, n.negated);
       }
@@ -184,8 +183,8 @@ class Values {
     });
   }
   Id count_atom(Id n, Id names, Id value) {
-    Id key[3] = {n, names, value};
-    return fs.literal(Atom::PropertyCount, lists.add(key, 3));
+    Id key[2] = {names, value};
+    return fs.literal(Atom::PropertyCount, n, lists.add(key, 2));
   }
   Id required_atom(std::vector<Id> names) {
     std::sort(names.begin(), names.end());
@@ -605,10 +604,10 @@ class Values {
         return true;
       }
       if (n.atom != Atom::PropertyCount) return false;
-      const Id* c = lists.begin(n.x);
-      if (c[1] != kNone || c[2] != kAny) return false;
-      if (n.negated) s.most = std::min(s.most, c[0] - 1);
-      else s.least = std::max(s.least, c[0]);
+      const Id* c = lists.begin(n.y);
+      if (c[0] != kNone || c[1] != kAny) return false;
+      if (n.negated) s.most = std::min(s.most, n.x - 1);
+      else s.least = std::max(s.least, n.x);
       return true;
     };
     if (top.kind == Bool::True) return true;
@@ -723,7 +722,7 @@ class Values {
     visit(f, [&](const FormulaStore::Node& n) {
       if (n.atom == Atom::Properties)
         for (auto [names, value] : property_bundles_[n.x].patterns) patterns.push_back(names);
-      if (n.atom == Atom::PropertyCount && lists.begin(n.x)[1] != kNone) patterns.push_back(lists.begin(n.x)[1]);
+      if (n.atom == Atom::PropertyCount && lists.begin(n.y)[0] != kNone) patterns.push_back(lists.begin(n.y)[0]);
     });
     std::sort(patterns.begin(), patterns.end());
     patterns.erase(std::unique(patterns.begin(), patterns.end()), patterns.end());
