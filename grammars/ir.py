@@ -22,6 +22,8 @@ All keywords of JSON Schema on containers are Boolean combinations of these atom
     PROPERTIES(literal..., pattern..., additional)   every member satisfies all predicates that its name selects
     REQUIRED(names)                every name is present
     PROPERTY_COUNT(n, names, value)  at least n members with a name in `names` satisfy `value`
+    UNIQUE                         no two items are equal
+    UNEVALUATED_*(value, branch...)  a member satisfies `value` unless a branch whose condition holds evaluates it
 
 The kernel reads the packed form (`Table.pack`): one array of 64-bit integers, ``op, operand count, operands...`` for
 each node in order, and the list of byte strings.
@@ -70,11 +72,13 @@ class Op(IntEnum):
     ITEMS = 40  # n, prefix value ids (n), rest value id
     ITEM_COUNT = 41  # n, value id
     UNIQUE = 42  # all items differ
+    UNEVALUATED_ITEMS = 43  # value id, n, (condition value id, all, prefix length, contains value id or -1) * n
 
     # objects
     PROPERTIES = 48  # n, m, (name blob, value id) * n, (regex id, value id) * m, additional value id
     REQUIRED = 49  # name blobs
     PROPERTY_COUNT = 50  # n, regex id of names (-1: every name), value id
+    UNEVALUATED_PROPERTIES = 51  # value id, n, (condition value id, all, k, m, name blob * k, regex id * m) * n
 
     # values
     VALUE = 56  # null true false number string array object: component ids (TRUE/FALSE/EMPTY/TEXT ... by algebra)

@@ -19,13 +19,12 @@ from typing import Any, Literal
 from grammars.errors import ConstrainError, GrammarError, LimitExceeded, UnsupportedFeature
 from grammars.ir import Op, Table
 from grammars.json_schema import formats as known_formats
-from grammars.json_schema import report, values
-from grammars.json_schema.resolve import NAMES, References, Scope, draft_of, id_of
+from grammars.json_schema import report, unevaluated, values
+from grammars.json_schema.resolve import NAMES, DynamicReference, References, Scope, id_of
 from grammars.limits import DEFAULT_LIMITS, Limits
 from grammars.regex import charset, lower_regex, parse_regex
 
 Formats = Literal["assert", "annotate"]
-NOT_YET = frozenset({"unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef"})
 SCHEMA_DEPTH = 200  # schema objects within schema objects that the recursive walk can carry
 TYPES = {"null": 0, "boolean": 1, "number": 3, "integer": 3, "string": 4, "array": 5, "object": 6}
 Path = tuple[Any, ...]
@@ -62,8 +61,12 @@ def lower_schema(
         schema = parse_text(schema, limits)
     if draft is not None and draft not in NAMES:
         raise GrammarError(f"unknown draft {draft!r}; one of {', '.join(NAMES)}")
-    lowering = _Lowering(schema, table, NAMES[draft or "2020-12"], registry, formats == "assert", limits)
-    return LoweredSchema(lowering.root(), schema, formats == "assert")
+    given = (schema, table, NAMES[draft or "2020-12"], registry, formats == "assert", limits)
+    try:
+        value = Lowering(*given).root()
+    except DynamicReference:
+        value = Lowering(*given, dynamic=True).root()
+    return LoweredSchema(value, schema, formats == "assert")
 
 
 def parse_text(text: str | bytes, limits: Limits) -> Any:
@@ -94,22 +97,26 @@ class _Parts:
     others: list[int] = field(default_factory=list)
 
 
-Handler = Callable[["_Lowering", Any, Mapping[str, Any], _Parts, Scope, Path], None]
+Handler = Callable[["Lowering", Any, Mapping[str, Any], _Parts, Scope, Path], None]
 
 
-class _Lowering:
+class Lowering:
+    """One schema on its way into a table: the parts that the keywords share."""
+
     def __init__(
-        self, schema: Any, table: Table, draft: int, registry: Any, assert_formats: bool, limits: Limits
-    ) -> None:
+        self, schema: Any, table: Table, draft: int, registry: Any, assert_formats: bool, limits: Limits,
+        dynamic: bool = False,
+    ) -> None:  # fmt: skip
         self.table, self.limits, self.assert_formats = table, limits, assert_formats
         self.schema = schema
-        draft = draft_of(schema, draft)
-        self.references = References(schema, draft, registry)
-        self.scope = Scope(schema, draft)
+        self.references = References(schema, draft, registry, dynamic)
+        self.scope = self.references.start()
         self.any, self.none = values.any_value(table), values.no_value(table)
         self.true, self.false, self.text, self.empty = table.true(), table.false(), table.text(), table.empty()
-        self.targets: dict[tuple[int, int], int | None] = {}  # (id of the schema, draft) -> node; None: in progress
-        self.reserved: dict[tuple[int, int], int] = {}
+        self.targets: dict[
+            tuple[int, tuple[Any, ...]], int | None
+        ] = {}  # (id of the schema, scope) -> node; None: in progress
+        self.reserved: dict[tuple[int, tuple[Any, ...]], int] = {}
         self.depth = 0
         self.max_depth = min(limits.depth, SCHEMA_DEPTH)
 
@@ -121,7 +128,7 @@ class _Lowering:
         """A schema that references may lead to: lowered once, reserved while in progress."""
         if not isinstance(schema, Mapping):
             return self.lower(schema, scope, path)
-        key = (id(schema), scope.draft)
+        key = (id(schema), scope.key)
         if key in self.targets:
             done = self.targets[key]
             if done is not None:
@@ -148,16 +155,40 @@ class _Lowering:
             raise LimitExceeded(self.depth, self.max_depth, "depth of a schema")
         if len(self.table.nodes) > self.limits.nodes:
             raise LimitExceeded(len(self.table.nodes), self.limits.nodes, "nodes of a schema")
-        if schema is not scope.root and id_of(schema, scope.draft):
-            scope = self.references.enter(schema, scope)
+        scope = self.scope_of(schema, scope)
         parts = _Parts()
         ref_only = scope.draft <= 7 and "$ref" in schema
         for keyword in ("$ref",) if ref_only else schema:
             handler = HANDLERS.get(keyword)
-            if handler is not None:
+            if handler is not None and keyword not in scope.unknown:
                 handler(self, schema[keyword], schema, parts, scope, (*path, keyword))
         self.depth -= 1
         return self.assemble(parts)
+
+    def scope_of(self, schema: Mapping[str, Any], scope: Scope) -> Scope:
+        """The scope inside `schema`: another one if it has an id of its own."""
+        if schema is not scope.root and id_of(schema, scope.draft):
+            return self.references.enter(schema, scope)
+        return scope
+
+    def knows(self, keyword: str, scope: Scope) -> bool:
+        """Is `keyword` one of the dialect at hand?"""
+        return keyword not in scope.unknown
+
+    def resolved(self, ref: Any, keyword: str, scope: Scope, path: Path) -> tuple[Any, Scope]:
+        """The schema that a reference leads to, and its scope."""
+        if not isinstance(ref, str):
+            raise self.bad(path, f"{keyword} must be a string, not {_kind(ref)}")
+        try:
+            if keyword == "$ref":
+                return self.references.follow(ref, scope)
+            return self.references.follow_dynamic(ref, scope, recursive=keyword == "$recursiveRef")
+        except GrammarError as e:
+            raise self.bad(path, e.message) from None
+
+    def has_property(self, key: str, path: Path) -> int:
+        """Objects in which the name is present."""
+        return values.only(self.table, values.OBJECT, self.table.node(Op.REQUIRED, self.name(key, path)))
 
     def assemble(self, parts: _Parts) -> int:
         t = self.table
@@ -243,7 +274,7 @@ def _kind(x: Any) -> str:
 
 
 # ---------------------------------------------------------------------- keywords of any type
-def _type(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _type(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     names = (x,) if isinstance(x, str) else lo.sequence(x, path)
     kinds: set[int] = set()
     for n in names:
@@ -256,16 +287,16 @@ def _type(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope
     parts.allowed = kinds
 
 
-def _enum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _enum(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     parts.others.append(_equal(lo, lo.sequence(x, path), path))
 
 
-def _const(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _const(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     if scope.draft >= 6:
         parts.others.append(_equal(lo, [x], path))
 
 
-def _equal(lo: _Lowering, xs: Sequence[Any], path: Path) -> int:
+def _equal(lo: Lowering, xs: Sequence[Any], path: Path) -> int:
     try:
         return values.equal_to(lo.table, xs)
     except GrammarError as e:
@@ -274,56 +305,43 @@ def _equal(lo: _Lowering, xs: Sequence[Any], path: Path) -> int:
         raise LimitExceeded(lo.max_depth + 1, lo.max_depth, "depth of a value in a schema") from None
 
 
-def _ref(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
-    if not isinstance(x, str):
-        raise lo.bad(path, f"$ref must be a string, not {_kind(x)}")
-    try:
-        found, inner = lo.references.follow(x, scope)
-    except GrammarError as e:
-        raise lo.bad(path, e.message) from None
+def _ref(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+    found, inner = lo.resolved(x, path[-1], scope, path)
     parts.others.append(lo.target(found, inner, path))
 
 
-def _not_yet(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
-    if (path[-1] == "$dynamicRef" and scope.draft < 2020) or (path[-1] == "$recursiveRef" and scope.draft != 2019):
-        return
-    if scope.draft >= 2019:
-        raise UnsupportedFeature(f"{path[-1]} is not enforced", path=pointer(path))
-
-
-def _unique(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _unique(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     if x is not True and x is not False:
         raise lo.bad(path, f"uniqueItems must be a boolean, not {_kind(x)}")
-    most = schema.get("maxItems")
-    if x and not (values.is_number(most) and most is not None and most <= 1):
-        raise UnsupportedFeature("uniqueItems is not enforced", path=pointer(path))
+    if x:
+        parts.arrays.append(lo.table.node(Op.UNIQUE))
 
 
 # ---------------------------------------------------------------------- combinations
-def _all_of(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _all_of(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     parts.others.extend(lo.children(_some(lo, x, path), scope, path))
 
 
-def _any_of(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _any_of(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     branches = lo.children(_some(lo, x, path), scope, path)
     parts.others.append(lo.any if lo.any in branches else lo.table.disjunction(*dict.fromkeys(branches)))
 
 
-def _one_of(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _one_of(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     parts.others.append(lo.table.one_of(*lo.children(_some(lo, x, path), scope, path)))
 
 
-def _some(lo: _Lowering, x: Any, path: Path) -> Sequence[Any]:
+def _some(lo: Lowering, x: Any, path: Path) -> Sequence[Any]:
     if not lo.sequence(x, path):
         raise lo.bad(path, f"{path[-1]} must not be empty")
     return x
 
 
-def _not(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _not(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     parts.others.append(lo.table.negation(lo.lower(x, scope, path)))
 
 
-def _if(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _if(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     if scope.draft < 7 or ("then" not in schema and "else" not in schema):
         return
     t = lo.table
@@ -334,20 +352,20 @@ def _if(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: 
 
 
 # ---------------------------------------------------------------------- numbers
-def _minimum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _minimum(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     strict = scope.draft == 4 and schema.get("exclusiveMinimum") is True
     make = values.more_than if strict else values.at_least
     parts.numbers.append(make(lo.table, lo.number(x, path)))
 
 
-def _maximum(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _maximum(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     strict = scope.draft == 4 and schema.get("exclusiveMaximum") is True
     make = values.at_least if strict else values.more_than
     parts.numbers.append(lo.table.negation(make(lo.table, lo.number(x, path))))
 
 
 def _exclusive_minimum(
-    lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
+    lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
 ) -> None:
     if scope.draft == 4 or isinstance(x, bool):
         return _boolean_bound(lo, x, scope, path)
@@ -356,7 +374,7 @@ def _exclusive_minimum(
 
 
 def _exclusive_maximum(
-    lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
+    lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
 ) -> None:
     if scope.draft == 4 or isinstance(x, bool):
         return _boolean_bound(lo, x, scope, path)
@@ -364,7 +382,7 @@ def _exclusive_maximum(
     return None
 
 
-def _boolean_bound(lo: _Lowering, x: Any, scope: Scope, path: Path) -> None:
+def _boolean_bound(lo: Lowering, x: Any, scope: Scope, path: Path) -> None:
     """Draft 4 has a flag beside the bound; later drafts have a number of its own."""
     if scope.draft != 4:
         raise lo.bad(path, f"{path[-1]} must be a number since draft 6; a boolean is draft 4")
@@ -372,35 +390,35 @@ def _boolean_bound(lo: _Lowering, x: Any, scope: Scope, path: Path) -> None:
         raise lo.bad(path, f"{path[-1]} must be a boolean in draft 4, not {_kind(x)}")
 
 
-def _multiple_of(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _multiple_of(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     if lo.number(x, path) <= 0:
         raise lo.bad(path, "multipleOf must be greater than 0")
     parts.numbers.append(values.multiple_of(lo.table, x))
 
 
 # ---------------------------------------------------------------------- strings
-def _length(lo: _Lowering, least: int, most: int | None) -> int:
+def _length(lo: Lowering, least: int, most: int | None) -> int:
     return lo.table.repeat(lo.table.char_class(charset.ANY), least, most)
 
 
-def _min_length(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _min_length(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     n = lo.count(x, path)
     if n:
         parts.strings.append(_length(lo, n, None))
 
 
-def _max_length(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _max_length(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     parts.strings.append(_length(lo, 0, lo.count(x, path)))
 
 
-def _pattern(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _pattern(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     parts.strings.append(lo.pattern(x, path))
 
 
-def _format(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _format(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     if not isinstance(x, str):
         raise lo.bad(path, f"format must be a string, not {_kind(x)}")
-    if not lo.assert_formats or x not in known_formats.NAMES:
+    if not (lo.assert_formats or scope.dialect.asserts_formats) or x not in known_formats.NAMES:
         return
     if x in known_formats.REFUSED:
         raise UnsupportedFeature(f"the format {x!r} is not enforced; formats='annotate' ignores it", path=pointer(path))
@@ -408,7 +426,7 @@ def _format(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, sco
 
 
 # ---------------------------------------------------------------------- arrays
-def _items(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _items(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     t = lo.table
     if isinstance(x, Sequence) and not isinstance(x, str):
         if scope.draft == 2020:
@@ -427,23 +445,23 @@ def _items(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scop
         parts.arrays.append(t.node(Op.ITEMS, len(prefix), *prefix, rest))
 
 
-def _prefix_items(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _prefix_items(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     if scope.draft >= 2020:
         prefix = lo.children(lo.sequence(x, path), scope, path)
         parts.arrays.append(lo.table.node(Op.ITEMS, len(prefix), *prefix, lo.any))
 
 
-def _min_items(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _min_items(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     n = lo.count(x, path)
     if n:
         parts.arrays.append(lo.table.node(Op.ITEM_COUNT, n, lo.any))
 
 
-def _max_items(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _max_items(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     parts.arrays.append(lo.table.negation(lo.table.node(Op.ITEM_COUNT, lo.count(x, path) + 1, lo.any)))
 
 
-def _contains(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _contains(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     if scope.draft < 6:
         return
     t = lo.table
@@ -458,7 +476,7 @@ def _contains(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, s
 
 
 # ---------------------------------------------------------------------- objects
-def _properties(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _properties(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     """properties, patternProperties and additionalProperties together; called for the first of them that is present."""
     first = next(k for k in schema if k in ("properties", "patternProperties", "additionalProperties"))
     if path[-1] != first:
@@ -481,7 +499,7 @@ def _properties(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts,
         parts.objects.append(lo.table.node(Op.PROPERTIES, len(named), len(matched), *literals, *patterns, rest))
 
 
-def _required(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _required(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     if isinstance(x, bool):
         if scope.draft == 4 or "$schema" not in (lo.schema if isinstance(lo.schema, Mapping) else {}):
             return  # draft 3 wrote it on the property itself; no later draft gives it a meaning
@@ -490,17 +508,17 @@ def _required(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, s
         parts.objects.append(lo.table.node(Op.REQUIRED, *sorted(set(names))))
 
 
-def _min_properties(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _min_properties(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     n = lo.count(x, path)
     if n:
         parts.objects.append(lo.table.node(Op.PROPERTY_COUNT, n, -1, lo.any))
 
 
-def _max_properties(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _max_properties(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     parts.objects.append(lo.table.negation(lo.table.node(Op.PROPERTY_COUNT, lo.count(x, path) + 1, -1, lo.any)))
 
 
-def _property_names(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _property_names(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     """Names are strings, so the schema is lowered over an array of the string itself: only its strings matter."""
     if scope.draft < 6:
         return
@@ -509,12 +527,12 @@ def _property_names(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Pa
     parts.objects.append(t.node(Op.PROPERTIES, 0, 1, t.conjunction(t.text(), t.negation(names)), lo.none, lo.any))
 
 
-def _string_part(lo: _Lowering, x: Any, scope: Scope, path: Path) -> int:
+def _string_part(lo: Lowering, x: Any, scope: Scope, path: Path) -> int:
     """The strings that satisfy a schema, as a regex node: its value's string components, combined as the value is."""
     return _strings_of(lo, lo.lower(x, scope, path), path)
 
 
-def _strings_of(lo: _Lowering, value: int, path: Path) -> int:
+def _strings_of(lo: Lowering, value: int, path: Path) -> int:
     t = lo.table
     op, *operands = t.nodes[value]
     if op == Op.VALUE:
@@ -530,14 +548,14 @@ def _strings_of(lo: _Lowering, value: int, path: Path) -> int:
 
 
 def _dependent_required(
-    lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
+    lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
 ) -> None:
     if scope.draft >= 2019:
         for key, names in lo.mapping(x, path).items():
             _implies_names(lo, key, names, parts, (*path, key))
 
 
-def _implies_names(lo: _Lowering, key: str, names: Any, parts: _Parts, path: Path) -> None:
+def _implies_names(lo: Lowering, key: str, names: Any, parts: _Parts, path: Path) -> None:
     t = lo.table
     wanted = [lo.name(n, path) for n in lo.sequence(names, path)]
     if wanted:
@@ -545,7 +563,7 @@ def _implies_names(lo: _Lowering, key: str, names: Any, parts: _Parts, path: Pat
         parts.objects.append(t.disjunction(t.negation(present), t.node(Op.REQUIRED, *sorted(set(wanted)))))
 
 
-def _implies_schema(lo: _Lowering, key: str, sub: Any, parts: _Parts, scope: Scope, path: Path) -> None:
+def _implies_schema(lo: Lowering, key: str, sub: Any, parts: _Parts, scope: Scope, path: Path) -> None:
     t = lo.table
     absent = t.negation(t.node(Op.REQUIRED, lo.name(key, path)))
     without = t.node(Op.VALUE, lo.true, lo.true, lo.true, lo.true, lo.text, lo.true, absent)
@@ -553,20 +571,32 @@ def _implies_schema(lo: _Lowering, key: str, sub: Any, parts: _Parts, scope: Sco
 
 
 def _dependent_schemas(
-    lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
+    lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
 ) -> None:
     if scope.draft >= 2019:
         for key, sub in lo.mapping(x, path).items():
             _implies_schema(lo, key, sub, parts, scope, (*path, key))
 
 
-def _dependencies(lo: _Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
+def _dependencies(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     """Kept in every dialect, as the published validators keep it for compatibility."""
     for key, sub in lo.mapping(x, path).items():
         if isinstance(sub, Sequence) and not isinstance(sub, str):
             _implies_names(lo, key, sub, parts, (*path, key))
         else:
             _implies_schema(lo, key, sub, parts, scope, (*path, key))
+
+
+def _unevaluated_items(
+    lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
+) -> None:
+    parts.arrays.append(unevaluated.items(lo, lo.lower(x, scope, path), schema, scope, path[:-1]))
+
+
+def _unevaluated_properties(
+    lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
+) -> None:
+    parts.objects.append(unevaluated.properties(lo, lo.lower(x, scope, path), schema, scope, path[:-1]))
 
 
 HANDLERS: dict[str, Handler] = {
@@ -581,7 +611,8 @@ HANDLERS: dict[str, Handler] = {
     "required": _required, "minProperties": _min_properties, "maxProperties": _max_properties,
     "propertyNames": _property_names, "dependentRequired": _dependent_required,
     "dependentSchemas": _dependent_schemas, "dependencies": _dependencies,
-    **dict.fromkeys(sorted(NOT_YET), _not_yet),
+    "unevaluatedItems": _unevaluated_items, "unevaluatedProperties": _unevaluated_properties,
+    "$dynamicRef": _ref, "$recursiveRef": _ref,
 }  # fmt: skip
 
 __all__ = ["ConstrainError", "LoweredSchema", "lower_schema", "parse_text", "pointer"]

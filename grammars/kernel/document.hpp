@@ -29,6 +29,8 @@ struct Frame {
   Id tracked = 0;  // list of formulas whose truth the parent waits for
   Id pending = 0;  // list of values whose truth the child reports
   Id seen = kNone; // object: trie of the names used up; array: kNone
+  Id record = kNone;  // recorded value in progress: list of constants, or of names and constants in turn; else kNone
+  bool recording = false;  // are the members' values wanted, here (Unique) or above?
   std::uint32_t depth = 1;
   std::uint64_t hash = 0;
 };
@@ -60,7 +62,7 @@ class FrameRef {
 inline bool same_stack(const Frame* a, const Frame* b) {
   for (; a != b; a = a->parent, b = b->parent) {
     if (!a || !b || a->hash != b->hash || a->array != b->array || a->goal != b->goal || a->tracked != b->tracked ||
-        a->pending != b->pending || a->seen != b->seen || a->depth != b->depth)
+        a->pending != b->pending || a->seen != b->seen || a->record != b->record || a->depth != b->depth)
       return false;
   }
   return true;
@@ -75,7 +77,7 @@ struct Config {
   Id b = 0;                  // Gap: whitespace before a closing bracket; String, Word: tracked list; Word: see `c`
   Id c = 0;                  // Gap: whitespace before anything else; Word: position
   FrameRef frame;
-  std::string key;           // Key: the name so far, decoded
+  std::string key;           // Key: the name so far, decoded; String, Number: likewise what was read, if it is recorded
 
   bool operator==(const Config& o) const {
     return lexer == o.lexer && phase == o.phase && escape == o.escape && code == o.code && a == o.a && b == o.b && c == o.c &&
@@ -138,7 +140,10 @@ class Reader {
       case Lexer::Key: return step_text(c, b);
       case Lexer::Number: {
         Id next = v.numbers.live_step(c.a, b);
-        if (next != NumberMachine::kDead) return c.a = next, true;
+        if (next != NumberMachine::kDead) {
+          if (recorded(c)) c.key.push_back(static_cast<char>(b));
+          return c.a = next, true;
+        }
         return finish_number(c) && c.lexer == Lexer::Gap && step_gap(c, b);
       }
       case Lexer::Word: {
@@ -148,7 +153,7 @@ class Reader {
         if (!w[c.c]) {
           std::vector<bool> truth;
           for (const Id* p = v.lists.begin(c.b); p != v.lists.end(c.b); ++p) truth.push_back(*p);
-          child_done(c, truth);
+          child_done(c, truth, recorded(c) ? v.constants.word(static_cast<Constants::Kind>(c.a)) : kNone);
         }
         return true;
       }
@@ -163,7 +168,7 @@ class Reader {
   // Ends a number where it stands; false if it may not end here.
   bool finish_number(Config& c) {
     if (!v.numbers.accepts(c.a)) return false;
-    child_done(c, v.numbers.outcomes(c.a));
+    child_done(c, v.numbers.outcomes(c.a), recorded(c) ? v.constants.number(c.key) : kNone);
     return true;
   }
   bool close_text(Config& c) {
@@ -171,7 +176,7 @@ class Reader {
     if (c.lexer == Lexer::String) {
       std::vector<bool> truth;
       for (const Id* p = v.lists.begin(c.b); p != v.lists.end(c.b); ++p) truth.push_back(v.re.nullable(*p));
-      child_done(c, truth);
+      child_done(c, truth, recorded(c) ? v.constants.string(c.key) : kNone);
       return true;
     }
     return name_done(c);
@@ -217,11 +222,12 @@ class Reader {
   }
   bool spells(int b) const { return has(spelled_, b); }
   const Document& document() const { return document_; }
-  Config after_child(const Config& c) {  // a scalar with nothing pending has ended
+  Config after_child(const Config& c, Id constant = kNone) {  // a scalar with nothing pending has ended
     Config out = c;
-    child_done(out, {});
+    child_done(out, {}, constant);
     return out;
   }
+  static bool recorded(const Config& c) { return c.frame && c.frame->recording; }
 
  private:
   static ByteSet bytes(std::string_view s) {
@@ -236,8 +242,10 @@ class Reader {
     std::uint64_t h = mix(f.parent ? f.parent->hash : 3, f.array + 2 * f.depth);
     h = mix(h, static_cast<std::uint32_t>(f.goal) | static_cast<std::uint64_t>(static_cast<std::uint32_t>(f.seen)) << 32);
     h = mix(h, static_cast<std::uint32_t>(f.tracked) | static_cast<std::uint64_t>(static_cast<std::uint32_t>(f.pending)) << 32);
-    f.hash = h;
+    f.hash = mix(h, static_cast<std::uint32_t>(f.record));
     f.references = 0;
+    f.recording = f.record != kNone || v.fs[f.goal].has_next();
+    for (const Id* p = v.lists.begin(f.tracked); p != v.lists.end(f.tracked); ++p) f.recording |= v.fs[*p].has_next();
     if (f.parent) ++f.parent->references;
     return FrameRef(new Frame(f));
   }
@@ -262,24 +270,31 @@ class Reader {
     }
     return make_frame(next);
   }
-  // The value below `c.frame` has ended with the given truths of the pending values.
-  void child_done(Config& c, const std::vector<bool>& truth) {
+  // The value below `c.frame` has ended with the given truths of the pending values; `constant`: what it was, if recorded.
+  void child_done(Config& c, const std::vector<bool>& truth, Id constant) {
     c.key.clear();
     c.escape = 0, c.code = 0;
     if (!c.frame) return open_gap(c, Phase::End, false, false);
-    if (c.frame->pending) {
+    if (c.frame->pending || c.frame->recording) {
       std::vector<std::pair<Id, bool>> outcome;
       const Id* p = v.lists.begin(c.frame->pending);
       for (bool t : truth) outcome.emplace_back(*p++, t);
       Frame next = *c.frame.get();
       next.pending = 0;
-      next.goal = v.substitute(next.goal, outcome);
+      next.goal = v.substitute_item(v.substitute(next.goal, outcome), constant);
       std::vector<Id> tracked(v.lists.begin(next.tracked), v.lists.end(next.tracked));
-      for (Id& t : tracked) t = v.substitute(t, outcome);
+      for (Id& t : tracked) t = v.substitute_item(v.substitute(t, outcome), constant);
       next.tracked = v.lists.add(tracked);
+      if (next.record != kNone) next.record = appended(next.record, constant);
       c.frame = make_frame(next);
     }
     open_gap(c, Phase::AfterValue, may_close(c.frame.get()), may_continue(c.frame.get()));
+  }
+
+  Id appended(Id list, Id item) {
+    std::vector<Id> longer(v.lists.begin(list), v.lists.end(list));
+    longer.push_back(item);
+    return v.lists.add(longer);
   }
 
   // ------------------------------------------------------------------ gaps
@@ -364,6 +379,13 @@ class Reader {
     if (d.goal == Values::kNever) return false;
     std::string key;
     key.swap(c.key);
+    FrameRef named;
+    if (f->record != kNone) {
+      Frame next = *f;
+      next.record = appended(f->record, v.constants.text(key));
+      named = make_frame(next);
+      f = named.get();
+    }
     c.frame = descend(f, d, seen, [&](Id t) { return v.member_derivative(t, key); });
     c.a = d.goal;
     open_gap(c, Phase::Colon, false, true);
@@ -372,8 +394,14 @@ class Reader {
   bool end_container(Config& c) {
     std::vector<bool> truth;
     for (const Id* p = v.lists.begin(c.frame->tracked); p != v.lists.end(c.frame->tracked); ++p) truth.push_back(v.ends(*p));
+    Id constant = kNone;
+    if (c.frame->record != kNone) {
+      const Id* items = v.lists.begin(c.frame->record);
+      std::size_t n = v.lists.size(c.frame->record);
+      constant = c.frame->array ? v.constants.array(items, n) : v.constants.object(items, n);
+    }
     c.frame = FrameRef(c.frame->parent);
-    child_done(c, truth);
+    child_done(c, truth, constant);
     return true;
   }
   static Part part_of(int b) {
@@ -399,6 +427,7 @@ class Reader {
       for (Id p : pending) tracked.push_back(v.expand(p)[part]);
     }
     c.a = c.b = c.c = 0;
+    c.key.clear();
     switch (part) {
       case kString:
         c.lexer = Lexer::String;
@@ -409,6 +438,7 @@ class Reader {
       case kNumber:
         c.lexer = Lexer::Number;
         c.a = v.numbers.live_step(v.numbers.start(x, tracked, v.plain_numbers), b);
+        if (recorded(c)) c.key.push_back(static_cast<char>(b));
         return c.a != NumberMachine::kDead;
       case kArray:
       case kObject: {
@@ -418,6 +448,7 @@ class Reader {
         f.goal = x;
         f.tracked = v.lists.add(tracked);
         f.seen = f.array ? kNone : RegexStore::kEmpty;
+        f.record = recorded(c) ? 0 : kNone;
         f.depth = f.parent ? f.parent->depth + 1 : 1;
         if (f.depth > 100000) throw LimitError(f.depth, 100000, "depth of the document");
         c.frame = make_frame(f);
@@ -500,8 +531,8 @@ class Reader {
   bool consume(Config& c, int b) {
     c.a = v.re.live_step(c.a, b);
     if (c.a == RegexStore::kEmpty) return false;
-    if (c.lexer == Lexer::Key) c.key.push_back(static_cast<char>(b));
-    else if (c.b) {
+    if (c.lexer == Lexer::Key || recorded(c)) c.key.push_back(static_cast<char>(b));
+    if (c.lexer == Lexer::String && c.b) {
       std::vector<Id> tracked(v.lists.begin(c.b), v.lists.end(c.b));
       for (Id& t : tracked) t = v.re.step(t, b);
       c.b = v.lists.add(tracked);
@@ -575,7 +606,7 @@ class Reader {
       }
       Id wanted = v.fs.conjunction(parts);
       if (wanted == FormulaStore::kFalse) continue;
-      if (!v.fs[wanted].has_child ? v.container_live_any(wanted, f->seen) : !v.leaves(wanted, f->seen).empty()) return wanted;
+      if (!v.fs[wanted].has_child() ? v.container_live_any(wanted, f->seen) : !v.leaves(wanted, f->seen).empty()) return wanted;
     }
     return f->goal;
   }

@@ -24,8 +24,14 @@ enum class Atom : std::uint8_t {
   PropertyCount,  // object: at least x members as list y = (names, value) says
   Record,         // value: record x
   Slot,           // value: what slot x was defined as
+  Unique,         // array: the items to come differ from each other and from the constants of list x
+  UniqueNext,     // inside a derivative: Unique, once the item being read has joined list x
+  Unevaluated,    // array, object: members satisfy bundle x unless a branch that holds evaluates them; list y: its branches
   Child           // inside a derivative: the member being read satisfies value x
 };
+
+// What occurs below a formula.
+enum Occurs : std::uint8_t { kHasChild = 1, kHasUnique = 2, kHasNext = 4 };
 
 enum class Bool : std::uint8_t { False, True, Literal, And, Or };
 
@@ -36,10 +42,13 @@ class FormulaStore {
     Bool kind;
     Atom atom{};
     bool negated = false;
-    bool has_child = false;  // a Child atom occurs
+    std::uint8_t occurs = 0;
     Id x = 0, y = 0;  // atom operands
     Id list = 0;      // operands of And, Or
     std::uint64_t hash = 0;
+    bool has_child() const { return occurs & kHasChild; }
+    bool has_unique() const { return occurs & (kHasUnique | kHasNext); }
+    bool has_next() const { return occurs & kHasNext; }
   };
 
   explicit FormulaStore(Meter& meter) : meter_(meter) {
@@ -57,10 +66,13 @@ class FormulaStore {
   std::size_t count() const { return nodes_.size(); }
   std::size_t bytes() const { return nodes_.size() * sizeof(Node) + lists_.bytes() + table_.size() * 4; }
 
-  Id literal(Atom atom, Id x, Id y = 0, bool negated = false) {
+  // `inner`: what occurs in formulas that the atom's operands hold.
+  Id literal(Atom atom, Id x, Id y = 0, bool negated = false, std::uint8_t inner = 0) {
     Node n{Bool::Literal};
-    n.atom = atom, n.x = x, n.y = y, n.negated = negated;
-    n.has_child = atom == Atom::Child;
+    n.atom = atom, n.x = x, n.y = y, n.negated = negated, n.occurs = inner;
+    if (atom == Atom::Child) n.occurs |= kHasChild;
+    if (atom == Atom::Unique) n.occurs |= kHasUnique;
+    if (atom == Atom::UniqueNext) n.occurs |= kHasNext;
     return intern(n);
   }
   Id negate(Id f) {
@@ -68,7 +80,7 @@ class FormulaStore {
     switch (n.kind) {
       case Bool::False: return kTrue;
       case Bool::True: return kFalse;
-      case Bool::Literal: return literal(n.atom, n.x, n.y, !n.negated);
+      case Bool::Literal: return literal(n.atom, n.x, n.y, !n.negated, n.occurs);
       default: break;
     }
     if (f < static_cast<Id>(negations_.size()) && negations_[f] != kNone) return negations_[f];
@@ -142,7 +154,7 @@ class FormulaStore {
     }
     Node n{kind};
     n.list = lists_.add(parts);
-    for (Id p : parts) n.has_child |= nodes_[p].has_child;
+    for (Id p : parts) n.occurs |= nodes_[p].occurs;
     return intern(n);
   }
 

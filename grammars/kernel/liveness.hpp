@@ -117,6 +117,38 @@ class Values : public ValueStore {
   }
   bool container_live_any(Id f, Id seen) { return seen == kNone ? array_live(f) : object_live(f, seen); }
 
+  // In an array whose items differ: a string that none of its items need, and in `known` those that some may miss.
+  Id string_apart(Id goal, std::vector<std::string>& known) {
+    std::vector<Id> values;
+    std::int64_t positions = 2;
+    visit(goal, [&](const FormulaStore::Node& n) {
+      if (n.atom == Atom::ItemCount) positions = std::max<std::int64_t>(positions, n.x + 2), values.push_back(n.y);
+      if (n.atom != Atom::Items) return;
+      const ItemBundle& b = item_bundles_[n.x];
+      positions = std::max(positions, static_cast<std::int64_t>(b.prefix.size()) - n.y + 2);
+      values.insert(values.end(), b.prefix.begin() + n.y, b.prefix.end());
+      values.push_back(b.rest);
+    });
+    positions = std::min<std::int64_t>(positions, 1000) + static_cast<std::int64_t>(lists.size(items_so_far(goal)));
+    Id taken = RegexStore::kEmpty;
+    for (Id value : values) {
+      Id words = expand(value)[kString];
+      if (words == RegexStore::kEmpty || re.count_words(words, positions) >= positions) continue;
+      for (Id c : values_of(only_strings(words), positions)) {
+        known.emplace_back(constants.text_of(c));
+        taken = re.insert_string(taken, known.back());
+      }
+    }
+    taken = re.alt({taken, expand(equal_to_any(items_so_far(goal)))[kString]});
+    for (int suffix = 0;; ++suffix) {
+      std::string word = "~" + std::to_string(suffix);
+      if (!re.accepts(taken, word)) return constants.string(word);
+    }
+  }
+  Id only_strings(Id words) {
+    return value_of({0, 0, 0, FormulaStore::kFalse, words, FormulaStore::kFalse, FormulaStore::kFalse});
+  }
+
   // ------------------------------------------------------------------ which names may come next
   // The names that may come next, whether used up already or not.
   Id allowed_names(Id f, Id seen) {
@@ -210,21 +242,21 @@ class Values : public ValueStore {
   // ------------------------------------------------------------------ demands
   Demand resolve_new(Id p, Id seen) {
     meter_.charge();
-    if (!fs[p].has_child) return container_live_any(p, seen) ? Demand{kAny, p, 0} : Demand{};
+    if (!fs[p].has_child()) return rest_live(p, kAny, seen) ? Demand{narrowed(p, kAny), p, 0} : Demand{};
     // the usual case: a conjunction whose Child atoms stand directly in it
     std::vector<Id> parts = fs[p].kind == Bool::And ? fs.operands(p) : std::vector<Id>{p};
     std::vector<Id> goals, rest;
     bool direct = true;
     for (Id x : parts) {
       const FormulaStore::Node& n = fs[x];
-      if (!n.has_child) rest.push_back(x);
-      else if (n.kind == Bool::Literal) goals.push_back(n.negated ? value_not(n.x) : n.x);
+      if (!n.has_child()) rest.push_back(x);
+      else if (n.kind == Bool::Literal && n.atom == Atom::Child) goals.push_back(n.negated ? value_not(n.x) : n.x);
       else direct = false;
     }
     if (direct) {
       Id goal = value_and(goals), left = fs.conjunction(rest);
-      if (!satisfiable(goal) || !container_live_any(left, seen)) return {};
-      return {goal, left, 0};
+      if (!satisfiable(goal) || !rest_live(left, goal, seen)) return {};
+      return {narrowed(left, goal), left, 0};
     }
     std::vector<Leaf> found = leaves(p, seen);
     if (found.empty()) return {};
@@ -240,8 +272,8 @@ class Values : public ValueStore {
   void gather(Id p, Id path_value, Id seen, std::vector<std::pair<Id, bool>>& path, std::vector<Leaf>& out) {
     if (p == FormulaStore::kFalse) return;
     meter_.charge();
-    if (!fs[p].has_child) {
-      if (container_live_any(p, seen)) out.push_back({path, path_value, p});
+    if (!fs[p].has_child()) {
+      if (rest_live(p, path_value, seen)) out.push_back({path, narrowed(p, path_value), p});
       return;
     }
     Id v = kNone;
@@ -394,6 +426,8 @@ class Values : public ValueStore {
     visit(f, [&](const FormulaStore::Node& n) {
       if (n.atom == Atom::Properties)
         for (auto [names, value] : property_bundles_[n.x].patterns) patterns.push_back(names);
+      if (n.atom == Atom::Unevaluated)
+        for (const auto& branch : unevaluated_bundles_[n.x].branches) patterns.insert(patterns.end(), branch.patterns.begin(), branch.patterns.end());
       if (n.atom == Atom::PropertyCount && lists.begin(n.y)[0] != kNone) patterns.push_back(lists.begin(n.y)[0]);
     });
     std::sort(patterns.begin(), patterns.end());
@@ -429,7 +463,8 @@ class Values : public ValueStore {
     cut_ = INT32_MAX;
     bool yes = false;
     try {
-      yes = seen == kNone ? makes_progress(f, item_derivative(f), seen) : search_members(f, seen, key);
+      if (seen != kNone) yes = search_members(f, seen, key);
+      else yes = fs[f].has_unique() ? distinct_live(f, kNone) : makes_progress(f, item_derivative(f), seen);
     } catch (...) {
       busy_.erase(key);
       --depth_;
@@ -447,7 +482,7 @@ class Values : public ValueStore {
   bool progress(Id before, Id p, Id path_value, Id seen) {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
-    if (!fs[p].has_child) return p != before && container_live_any(p, seen);
+    if (!fs[p].has_child()) return p != before && rest_live(p, path_value, seen);
     Id v = kNone;
     visit(p, [&](const FormulaStore::Node& n) {
       if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
@@ -475,6 +510,254 @@ class Values : public ValueStore {
       }
     }
     return false;
+  }
+
+  // ------------------------------------------------------------------ arrays whose items differ
+  // `rest` after a member that satisfies `item`.
+  bool rest_live(Id rest, Id item, Id seen) {
+    return fs[rest].has_next() ? distinct_live(rest, item) : container_live_any(rest, seen);
+  }
+  // Can an array with uniqueness in its formula be finished? `first`: the value of an item that has joined the others
+  // but is not known yet, or kNone. Split over the truth of uniqueness; if true the items need distinct representatives
+  // of the values along a path to the end (Hall), if false some two of them must be able to be equal.
+  bool distinct_live(Id f, Id first) {
+    std::vector<Id> sets;
+    return distinct_path(f, first, sets) || duplicate_path(f, first, nullptr);
+  }
+  bool distinct_path(Id f, Id first, std::vector<Id>& sets) {
+    Id others = value_not(equal_to_any(items_so_far(f)));
+    Id g = assume_unique(f, true);
+    if (g == FormulaStore::kFalse) return false;
+    if (first != kNone) sets.push_back(value_and({first, others}));
+    std::unordered_set<Id> visited;
+    return distinct_from(g, others, sets, visited);
+  }
+  // A loop would only add items, which makes representatives harder to find: no formula is visited twice on a path.
+  bool distinct_from(Id g, Id others, std::vector<Id>& sets, std::unordered_set<Id>& visited) {
+    std::vector<Id> entered;
+    std::size_t before = sets.size();
+    bool found = false;
+    for (;;) {  // a single way on needs no recursion
+      meter_.charge();
+      if (ends(g) && representable(sets)) found = true;
+      if (found || !visited.insert(g).second) break;
+      entered.push_back(g);
+      std::vector<std::pair<Id, Id>> ways;
+      for (const Leaf& leaf : leaves(item_derivative(g), kNone)) {
+        Id value = value_and({leaf.value, others});
+        if (!visited.count(leaf.rest) && satisfiable(value)) ways.emplace_back(value, leaf.rest);
+      }
+      if (ways.size() == 1) {
+        sets.push_back(ways[0].first);
+        g = ways[0].second;
+        continue;
+      }
+      if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
+      for (auto [value, rest] : ways) {
+        sets.push_back(value);
+        found = distinct_from(rest, others, sets, visited);
+        if (found) break;
+        sets.pop_back();
+      }
+      --depth_;
+      break;
+    }
+    if (!found) {
+      sets.resize(before);
+      for (Id e : entered) visited.erase(e);
+    }
+    return found;
+  }
+  // Does a choice of different values exist, one from each set? `small`: receives the values of sets that others could exhaust.
+  bool representable(const std::vector<Id>& sets, std::vector<Id>* small = nullptr) {
+    std::map<Id, int> times;
+    for (Id s : sets) ++times[s];
+    std::int64_t n = static_cast<std::int64_t>(sets.size());
+    std::vector<std::vector<Id>> wanted;  // one entry an item of a small set
+    for (auto [set, k] : times) {
+      if (at_least_values(set, n)) continue;
+      std::vector<Id> all = values_of(set, n);
+      if (static_cast<std::int64_t>(all.size()) >= n) continue;
+      if (small) small->insert(small->end(), all.begin(), all.end());
+      for (int i = 0; i < k; ++i) wanted.push_back(all);
+    }
+    std::unordered_map<Id, std::size_t> taken;  // value -> item
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      std::unordered_set<Id> tried;
+      if (!assign(i, wanted, taken, tried)) return false;
+    }
+    return true;
+  }
+  bool assign(std::size_t i, const std::vector<std::vector<Id>>& wanted, std::unordered_map<Id, std::size_t>& taken, std::unordered_set<Id>& tried) {
+    meter_.charge();
+    for (Id value : wanted[i]) {
+      if (!tried.insert(value).second) continue;
+      auto it = taken.find(value);
+      if (it == taken.end() || assign(it->second, wanted, taken, tried)) {
+        taken[value] = i;
+        return true;
+      }
+    }
+    return false;
+  }
+  // Some two items must be equal. `partners`: receives the values with which `first` could be the earlier of the two.
+  bool duplicate_path(Id f, Id first, std::vector<Id>* partners) {
+    Id g = assume_unique(f, false);
+    if (g == FormulaStore::kFalse) return false;
+    Id known = equal_to_any(items_so_far(f));
+    std::vector<Id> earlier;
+    if (first != kNone) earlier.push_back(first);
+    std::unordered_map<Id, int> visits;
+    return duplicate_from(g, known, earlier, first != kNone, visits, partners);
+  }
+  bool duplicate_from(Id g, Id known, std::vector<Id>& earlier, bool has_first, std::unordered_map<Id, int>& visits, std::vector<Id>* partners) {
+    meter_.charge();
+    if (visits[g] >= 2) return false;  // a pair of equal items needs no formula three times
+    if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
+    ++visits[g];
+    bool found = false;
+    for (const Leaf& leaf : leaves(item_derivative(g), kNone)) {
+      if (!container_live_any(leaf.rest, kNone)) continue;
+      found = found || satisfiable(value_and({leaf.value, known}));
+      for (std::size_t i = 0; i < earlier.size(); ++i) {
+        Id both = value_and({leaf.value, earlier[i]});
+        if ((found && !partners) || !satisfiable(both)) continue;
+        if (i == 0 && has_first && partners) partners->push_back(both);
+        else found = true;
+      }
+      if (found && !partners) break;
+      earlier.push_back(leaf.value);
+      found = duplicate_from(leaf.rest, known, earlier, has_first, visits, partners) || found;
+      earlier.pop_back();
+      if (found && !partners) break;
+    }
+    --visits[g];
+    --depth_;
+    return found || (partners && !partners->empty());
+  }
+  // The values of `item` after which `rest` is live: those that leave enough for the items to come.
+  Id narrowed(Id rest, Id item) {
+    if (!fs[rest].has_next()) return item;
+    std::vector<Id> sets, small;
+    if (distinct_path(rest, item, sets)) {
+      representable(sets, &small);
+      std::sort(small.begin(), small.end());
+      small.erase(std::unique(small.begin(), small.end()), small.end());
+      std::vector<Id> bad;
+      for (Id c : small)
+        if (satisfiable(value_and({item, equal_to(c)})) && !container_live_any(substitute_item(rest, c), kNone)) bad.push_back(c);
+      return bad.empty() ? item : value_and({item, value_not(equal_to_any(lists.add(bad)))});
+    }
+    if (duplicate_path(rest, kNone, nullptr)) return item;
+    std::vector<Id> partners;
+    duplicate_path(rest, item, &partners);
+    return value_and({item, value_or(partners)});
+  }
+
+  // ------------------------------------------------------------------ counting values
+  // Has `value` at least n elements, as far as its words, strings and the quick cases show?
+  bool at_least_values(Id value, std::int64_t n) {
+    if (value == kAny) return true;
+    const Record r = expand(value);
+    std::int64_t words = r[0] + r[1] + r[2];
+    if (words >= n || r[kArray] == FormulaStore::kTrue || r[kObject] == FormulaStore::kTrue) return true;
+    return r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words;
+  }
+  // Up to `most` different values, all of them if there are fewer.
+  std::vector<Id> values_of(Id value, std::int64_t most) {
+    std::vector<Id> out;
+    Id record = record_id(value);
+    const Record r = records_[record];
+    for (Part p : {kNull, kTrueValue, kFalseValue})
+      if (part_satisfiable(record, p)) out.push_back(constants.word(static_cast<Constants::Kind>(p)));
+    if (part_satisfiable(record, kNumber)) numbers_of(r[kNumber], most, out);
+    if (part_satisfiable(record, kString)) {
+      for (Id taken = RegexStore::kEmpty, left = r[kString]; static_cast<std::int64_t>(out.size()) < most && re.live(left);) {
+        std::string word = re.shortest(left);
+        out.push_back(constants.string(word));
+        taken = re.insert_string(taken, word);
+        left = re.conj({r[kString], re.negate(taken)});
+      }
+    }
+    if (part_satisfiable(record, kArray)) arrays_of(r[kArray], most, out);
+    if (part_satisfiable(record, kObject)) objects_of(r[kObject], most, out);
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    if (static_cast<std::int64_t>(out.size()) > most) out.resize(static_cast<std::size_t>(most));
+    return out;
+  }
+  // Plain spellings are one to a number; shortest first.
+  void numbers_of(Id formula, std::int64_t most, std::vector<Id>& out) {
+    std::unordered_set<Id> found;
+    for (bool plain : {true, false}) {
+      std::vector<std::pair<Id, std::string>> queue{{numbers.start(formula, {}, plain), ""}};
+      if (queue[0].first == NumberMachine::kDead) continue;
+      for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(found.size()) < most; ++i) {
+        meter_.charge();
+        auto [state, text] = queue[i];
+        if (numbers.accepts(state)) found.insert(constants.number(text));
+        for (char c : std::string_view("-.0123456789")) {
+          Id next = numbers.live_step(state, c);
+          if (next != NumberMachine::kDead) queue.emplace_back(next, text + c);
+        }
+      }
+      if (!found.empty()) break;  // else: numbers too long to be written plainly
+      if (!plain) {
+        Id state = numbers.start(formula, {}, false);
+        std::string text;
+        while (!numbers.accepts(state)) {
+          int b = numbers.first_byte(state);
+          text.push_back(static_cast<char>(b));
+          state = numbers.live_step(state, b);
+        }
+        found.insert(constants.number(text));
+        break;
+      }
+    }
+    out.insert(out.end(), found.begin(), found.end());
+  }
+  void arrays_of(Id formula, std::int64_t most, std::vector<Id>& out) {
+    std::vector<std::pair<Id, std::vector<Id>>> queue{{formula, {}}};
+    std::size_t before = out.size();
+    for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(out.size() - before) < most; ++i) {
+      auto [at, items] = queue[i];
+      if (ends(at)) out.push_back(constants.array(items.data(), items.size()));
+      for (const Leaf& leaf : leaves(item_derivative(at), kNone)) {
+        for (Id value : values_of(leaf.value, most)) {
+          meter_.charge();
+          std::vector<Id> longer = items;
+          longer.push_back(value);
+          Id rest = substitute_item(leaf.rest, value);
+          if (container_live_any(rest, kNone)) queue.emplace_back(rest, std::move(longer));
+        }
+      }
+    }
+  }
+  void objects_of(Id formula, std::int64_t most, std::vector<Id>& out) {
+    struct Entry { Id formula, seen; std::vector<Id> members; };
+    std::vector<Entry> queue{{formula, RegexStore::kEmpty, {}}};
+    std::unordered_set<Id> found;
+    for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(found.size()) < most; ++i) {
+      Entry e = queue[i];
+      if (ends(e.formula)) found.insert(constants.object(e.members.data(), e.members.size()));
+      Id taken = RegexStore::kEmpty, names = next_names(e.formula, e.seen);
+      for (std::int64_t k = 0; k < most; ++k) {
+        Id left = re.conj({names, re.negate(taken)});
+        if (!re.live(left)) break;
+        std::string name = re.shortest(left);
+        taken = re.insert_string(taken, name);
+        Id seen = seen_after(e.formula, e.seen, name);
+        for (const Leaf& leaf : leaves(member_derivative(e.formula, name), seen))
+          for (Id value : values_of(leaf.value, most)) {
+            meter_.charge();
+            std::vector<Id> members = e.members;
+            members.push_back(constants.text(name));
+            members.push_back(value);
+            queue.push_back({leaf.rest, seen, std::move(members)});
+          }
+      }
+    }
+    out.insert(out.end(), found.begin(), found.end());
   }
 
   std::vector<std::int32_t> sat_;

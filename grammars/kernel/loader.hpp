@@ -129,7 +129,8 @@ class Loader {
       case kOpItemCount:
         need(n, 2);
         return set(kFormula, x[0] <= 0 ? FormulaStore::kTrue : v_.fs.literal(Atom::ItemCount, bound(x[0]), value(x[1])));
-      case kOpUnique: throw SourceError(1, "uniqueItems");
+      case kOpUnique: return set(kFormula, v_.fs.literal(Atom::Unique, 0));
+      case kOpUnevaluatedItems: case kOpUnevaluatedProperties: return set(kFormula, unevaluated(n));
       case kOpProperties: return set(kFormula, properties(n));
       case kOpRequired: {
         std::vector<Id> names;
@@ -173,6 +174,36 @@ class Loader {
     for (std::size_t i = 0; i < patterns; ++i, k += 2) b.patterns.emplace_back(regex(x[k]), value(x[k + 1]));
     b.additional = value(x[k]);
     return v_.fs.literal(Atom::Properties, v_.property_bundle(std::move(b)));
+  }
+  Id unevaluated(const PackedNode& n) {
+    need(n, 2);
+    const std::int64_t* x = n.operands;
+    UnevaluatedBundle b;
+    b.items = n.op == kOpUnevaluatedItems;
+    b.value = value(x[0]);
+    std::size_t k = 2;
+    for (std::int64_t i = 0; i < x[1]; ++i) {
+      need(n, k + 4);
+      UnevaluatedBundle::Branch branch;
+      branch.condition = value(x[k]);
+      branch.all = x[k + 1] != 0;
+      if (b.items) {
+        branch.prefix = bound(x[k + 2]);
+        branch.contains = x[k + 3] < 0 ? kNone : value(x[k + 3]);
+        k += 4;
+      } else {
+        if (x[k + 2] < 0 || x[k + 3] < 0) bad("a node of the table lacks operands");
+        std::size_t literals = static_cast<std::size_t>(x[k + 2]), patterns = static_cast<std::size_t>(x[k + 3]);
+        if (literals > n.count || patterns > n.count) bad("a node of the table lacks operands");
+        k += 4;
+        need(n, k + literals + patterns);
+        for (std::size_t j = 0; j < literals; ++j) branch.literals.push_back(v_.name(blob(x[k++])));
+        for (std::size_t j = 0; j < patterns; ++j) branch.patterns.push_back(regex(x[k++]));
+      }
+      b.branches.push_back(std::move(branch));
+    }
+    if (b.value == Values::kAny) return FormulaStore::kTrue;
+    return v_.fs.literal(Atom::Unevaluated, v_.unevaluated_bundle(std::move(b)), 0);
   }
   Id record(const PackedNode& n) {
     need(n, kParts);

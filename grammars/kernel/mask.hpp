@@ -109,16 +109,40 @@ class MaskBuilder {
   }
 
   void fill_string(const Config& c, std::uint32_t* row) {
-    const Interior& inside = interior(c.a, false);
+    Interior& inside = interior(c.a, false);
     copy(inside, row);
     if (inside.closing.empty() && inside.tails.empty()) return;
     for (std::int32_t t : inside.closing) set(row, t);
     if (inside.tails.empty()) return;
-    if (c.frame && c.frame->pending) {  // the outcome differs from tail to tail
+    if (Reader::recorded(c) && !c.frame->pending && c.frame->record == kNone && !inside.bits.empty()) return fill_recorded(c, inside, row);
+    if (c.frame && (c.frame->pending || c.frame->recording)) {  // the outcome differs from tail to tail
       clear_row(row);
       return add(judged(trie_.all, 0, c), row);
     }
     add(judged(inside.tails, inside.view, r_.after_child(c)), row);
+  }
+
+  // An item of an array whose items must differ, if many strings are allowed: the tails of a string that equals nothing
+  // at once, then the strings that items to come could miss, one by one. Tails that begin another value are rare.
+  void fill_recorded(const Config& c, Interior& inside, std::uint32_t* row) {
+    std::vector<std::string> known;
+    Id other = v_.string_apart(c.frame->goal, known);
+    Config after = r_.after_child(c, other);
+    const Result& tails = judge(inside.tails, inside.view, after, true);
+    add(tails, row);
+    for (std::int32_t node : tails.rare)
+      for (std::int32_t k = inside.tails.first[node + 1]; k < inside.tails.first[inside.tails.end[node]]; ++k)
+        if (allows(c, inside.tails.tokens[k])) set(row, inside.tails.tokens[k]);
+    for (const std::string& word : known)
+      if (Values::starts_with(word, c.key)) correct_string(c, word, inside, row);
+  }
+  void correct_string(const Config& c, const std::string& word, Interior& inside, std::uint32_t* row) {
+    for (const Exit& e : exits_of(inside, word.substr(c.key.size())))
+      for (std::int32_t k = trie_.all.first[e.node]; k < trie_.all.first[trie_.all.end[e.node]]; ++k) {
+        std::int32_t t = trie_.all.tokens[k];
+        if (allows(c, t)) set(row, t);
+        else unset(row, t);
+      }
   }
 
   // A name in an object that takes every name but some known ones: the interior of free text, the tails of any other
@@ -326,6 +350,7 @@ class MaskBuilder {
   struct Walk {
     std::uint32_t depth;       // frames open when the walk began
     std::uint32_t reached;     // the least depth of a frame that was looked at
+    bool apart = false;
     Result result;
   };
 
@@ -333,9 +358,10 @@ class MaskBuilder {
     return complete(view, c, judge(view, view_id, c));
   }
   // What the memo holds for `c`: tokens allowed whatever names are used up, and rare nodes still to be judged.
-  const Result& judge(const TrieView& view, std::int32_t view_id, const Config& c) {
+  // `apart`: values that begin in the frame of `c` see the items before them and are left rare.
+  const Result& judge(const TrieView& view, std::int32_t view_id, const Config& c, bool apart = false) {
     ++stats.judgements;
-    key_.assign({view_id});
+    key_.assign({apart ? -2 - view_id : view_id});
     local_key(c, key_);
     Id at = keys_.add(key_);
     for (const Frame* f = first_observed(c);; f = f->parent) {
@@ -344,7 +370,7 @@ class MaskBuilder {
         ++stats.hits;
         return results_[nodes_[at]];
       }
-      if (nodes_[at] == kUnknown || !f) return learn(view, view_id, c);
+      if (nodes_[at] == kUnknown || !f) return learn(view, view_id, c, apart);
       key_.assign({at});
       frame_key(f, key_);
       at = keys_.add(key_);
@@ -367,21 +393,25 @@ class MaskBuilder {
     if (c.lexer == Lexer::String) a = v_.re.mask_key(a, trie_.longest + 1);
     key.insert(key.end(), {static_cast<Id>(c.lexer) * 8 + static_cast<Id>(c.phase), c.escape, static_cast<Id>(c.code), a, c.b, c.c,
                            c.frame ? 1 + c.frame->array : 0, first_observed(c) ? 1 : 0});
-    if (carries_frame(c) && (names_exact(c) || c.frame->array || c.frame->tracked)) {
+    if (Reader::recorded(c) && c.lexer != Lexer::Key && c.lexer != Lexer::Gap)
+      for (char b : c.key) key.push_back(b);
+    if (carries_frame(c) && (names_exact(c) || c.frame->array || c.frame->tracked || c.frame->record != kNone)) {
       const Frame* f = c.frame.get();
-      key.insert(key.end(), {f->goal, f->tracked, f->pending, f->seen});
+      key.insert(key.end(), {f->goal, f->tracked, f->pending, f->seen, f->record});
       for (char b : c.key) key.push_back(b);
     }
     if (r_.document().whitespace == 2 && c.frame) key.push_back(static_cast<Id>(c.frame->depth));
   }
   void frame_key(const Frame* f, std::vector<Id>& key) {
-    if (f->array || f->pending || f->tracked) key.insert(key.end(), {f->array, f->goal, f->tracked, f->pending, f->seen});
+    if (f->array || f->pending || f->tracked || f->record != kNone)
+      key.insert(key.end(), {f->array, f->goal, f->tracked, f->pending, f->seen, f->record});
     else key.push_back(8 + r_.may_close(f) + 2 * r_.may_continue(f));
     key.push_back(f->parent ? -6 : -7);
   }
 
-  const Result& learn(const TrieView& view, std::int32_t view_id, const Config& c) {
+  const Result& learn(const TrieView& view, std::int32_t view_id, const Config& c, bool apart) {
     Walk w;
+    w.apart = apart;
     w.depth = c.frame ? c.frame->depth : 0;
     w.reached = w.depth + 1;
     std::int64_t before = stats.nodes;
@@ -395,7 +425,7 @@ class MaskBuilder {
     }
     bytes_ += x.ids.size() * 4 + x.bits.size() * 4 + x.rare.size() * 4 + 120;
     // the path of observations: as many frames as were looked at
-    key_.assign({view_id});
+    key_.assign({apart ? -2 - view_id : view_id});
     local_key(c, key_);
     Id at = keys_.add(key_);
     for (const Frame* f = first_observed(c); f && f->depth >= w.reached; f = f->parent) {
@@ -441,7 +471,9 @@ class MaskBuilder {
       if (c.lexer == Lexer::Number && next.lexer == Lexer::Gap && c.frame) w.reached = std::min(w.reached, c.frame->depth);
       take(view, i, w.result.ids);
       if (view.end[i] == i + 1) continue;
-      if (next.lexer == Lexer::Key && depth <= w.depth && !(exact && depth == w.depth)) {
+      bool begins = w.apart && c.lexer == Lexer::Gap && next.lexer != Lexer::Gap && depth <= w.depth;
+      bool opens = w.apart && c.lexer == Lexer::Gap && depth > (c.frame ? c.frame->depth : 0) && depth <= w.depth + 1;
+      if (begins || opens || (next.lexer == Lexer::Key && depth <= w.depth && !(exact && depth == w.depth))) {
         w.result.rare.push_back(i);
         continue;
       }

@@ -15,6 +15,7 @@
 #include <functional>
 #include <map>
 
+#include "constants.hpp"
 #include "ir.hpp"
 #include "number.hpp"
 
@@ -35,6 +36,22 @@ struct ItemBundle {
   Id rest = FormulaStore::kTrue;
 };
 
+// What `unevaluatedItems` or `unevaluatedProperties` demands of the members that no valid branch evaluates.
+struct UnevaluatedBundle {
+  struct Branch {
+    Id condition;                // value: the branch evaluates only if it holds
+    bool all = false;            // it evaluates every member
+    std::vector<Id> literals;    // objects: these names
+    std::vector<Id> patterns;    // objects: names in these regexes
+    Id prefix = 0;               // arrays: positions below
+    Id contains = kNone;         // arrays: items that satisfy this value
+  };
+  bool items = false;
+  Id value = FormulaStore::kTrue;
+  std::vector<Branch> branches;
+  Id prefix = 0;                 // beyond it all positions are alike
+};
+
 class ValueStore {
  public:
   static constexpr Id kAny = FormulaStore::kTrue, kNever = FormulaStore::kFalse;
@@ -51,6 +68,7 @@ class ValueStore {
   FormulaStore fs;
   NumberMachine numbers;
   ListStore lists;
+  Constants constants;
   bool plain_numbers = false;   // set for the document at hand before any call
   bool source_order = false;
 
@@ -128,7 +146,8 @@ class ValueStore {
     if (f < static_cast<Id>(ends_.size()) && ends_[f] >= 0) return ends_[f];
     bool e = fs.map(f, [&](Id l) {
       const FormulaStore::Node& n = fs[l];
-      bool truth = n.atom == Atom::Items || n.atom == Atom::Properties;
+      bool truth = n.atom == Atom::Items || n.atom == Atom::Properties || n.atom == Atom::Unevaluated ||
+                   n.atom == Atom::Unique || n.atom == Atom::UniqueNext;
       return truth != n.negated ? FormulaStore::kTrue : FormulaStore::kFalse;
     }) == FormulaStore::kTrue;
     if (f >= static_cast<Id>(ends_.size())) ends_.resize(f + 64, -1);
@@ -145,6 +164,10 @@ class ValueStore {
         Id size = static_cast<Id>(b.prefix.size());
         Id value = n.y < size ? b.prefix[n.y] : b.rest;
         made = fs.conjunction(fs.literal(Atom::Items, n.x, std::min(n.y + 1, size)), child(value));
+      } else if (n.atom == Atom::Unique) {
+        made = fs.conjunction(fs.literal(Atom::UniqueNext, n.x), child(value_not(equal_to_any(n.x))));
+      } else if (n.atom == Atom::Unevaluated) {
+        made = unevaluated_item(n);
       } else {
         made = counted(child(n.y), n.x <= 1 ? FormulaStore::kTrue : fs.literal(Atom::ItemCount, n.x - 1, n.y), l, n.negated);
       }
@@ -160,6 +183,8 @@ class ValueStore {
         made = fs.conjunction(fs.literal(Atom::Properties, n.x), child(member_value(n.x, key)));
       } else if (n.atom == Atom::Required) {
         made = without(n.x, key);
+      } else if (n.atom == Atom::Unevaluated) {
+        made = unevaluated_member(n, key);
       } else {
         Id count = n.x, names = lists.begin(n.y)[0], value = lists.begin(n.y)[1];
         if (names != kNone && !re.accepts(names, key)) return l;
@@ -207,13 +232,17 @@ class ValueStore {
       if (n.atom == Atom::Required)
         for (const Id* p = lists.begin(n.x); p != lists.end(n.x); ++p)
           if (found.insert(*p).second) out.push_back(*p);
+      if (n.atom == Atom::Unevaluated)
+        for (const auto& b : unevaluated_bundles_[n.x].branches)
+          for (Id name : b.literals)
+            if (found.insert(name).second) out.push_back(name);
     });
     return literal_memo_[f] = out;
   }
 
   Id substitute(Id f, const std::vector<std::pair<Id, bool>>& outcome) {
-    if (!fs[f].has_child) return f;
-    return fs.map(f, [&](Id l) {
+    if (!fs[f].has_child()) return f;
+    return replace(f, [&](Id l) {
       const FormulaStore::Node n = fs[l];
       if (n.atom != Atom::Child) return l;
       for (auto [v, truth] : outcome)
@@ -221,6 +250,86 @@ class ValueStore {
       return l;
     });
   }
+  // The item being read has turned out to be `constant`.
+  Id substitute_item(Id f, Id constant) {
+    if (!fs[f].has_next()) return f;
+    return replace(f, [&](Id l) {
+      const FormulaStore::Node n = fs[l];
+      if (n.atom != Atom::UniqueNext) return l;
+      std::vector<Id> all(lists.begin(n.x), lists.end(n.x));
+      auto at = std::lower_bound(all.begin(), all.end(), constant);
+      if (at != all.end() && *at == constant) return n.negated ? FormulaStore::kTrue : FormulaStore::kFalse;
+      all.insert(at, constant);
+      Id joined = lists.add(all);
+      if (!equal_memo_.count(joined)) equal_memo_.emplace(joined, value_or({equal_to_any(n.x), equal_to(constant)}));
+      return fs.literal(Atom::Unique, joined, 0, n.negated);
+    });
+  }
+  // The formula if the uniqueness of items, wherever it occurs, were true or false.
+  Id assume_unique(Id f, bool truth) {
+    if (!fs[f].has_unique()) return f;
+    return replace(f, [&](Id l) {
+      const FormulaStore::Node n = fs[l];
+      if (n.atom != Atom::Unique && n.atom != Atom::UniqueNext) return l;
+      return truth != n.negated ? FormulaStore::kTrue : FormulaStore::kFalse;
+    });
+  }
+  // The constants that a Unique or UniqueNext atom of `f` holds; all of them hold the same.
+  Id items_so_far(Id f) {
+    Id list = 0;
+    visit(f, [&](const FormulaStore::Node& n) {
+      if (n.atom == Atom::Unique || n.atom == Atom::UniqueNext) list = n.x;
+    });
+    return list;
+  }
+  Id unevaluated_bundle(UnevaluatedBundle b) {
+    for (const auto& branch : b.branches) b.prefix = std::max(b.prefix, branch.prefix);
+    unevaluated_bundles_.push_back(std::move(b));
+    return static_cast<Id>(unevaluated_bundles_.size()) - 1;
+  }
+  // The values equal to a constant, and to any of a list of them.
+  Id equal_to(Id c) {
+    Record r{0, 0, 0, FormulaStore::kFalse, RegexStore::kEmpty, FormulaStore::kFalse, FormulaStore::kFalse};
+    switch (constants.kind(c)) {
+      case Constants::kNullValue: r[0] = 1; break;
+      case Constants::kTrueWord: r[1] = 1; break;
+      case Constants::kFalseWord: r[2] = 1; break;
+      case Constants::kNumberValue: {
+        Constants::Number n = constants.number_of(c);
+        Id t = numbers.threshold(n.digits, n.exponent), sign = n.negative ? -1 : 1;
+        r[kNumber] = fs.conjunction(fs.literal(Atom::AtLeast, t, sign), fs.literal(Atom::MoreThan, t, sign, true));
+        break;
+      }
+      case Constants::kStringValue: r[kString] = re.insert_string(RegexStore::kEmpty, constants.text_of(c)); break;
+      case Constants::kArrayValue: {
+        ItemBundle b;
+        for (std::size_t i = 0; i < constants.size(c); ++i) b.prefix.push_back(equal_to(constants.begin(c)[i]));
+        b.rest = kNever;
+        r[kArray] = fs.literal(Atom::Items, item_bundle(std::move(b)), 0);
+        if (constants.size(c)) r[kArray] = fs.conjunction(r[kArray], fs.literal(Atom::ItemCount, static_cast<Id>(constants.size(c)), kAny));
+        break;
+      }
+      case Constants::kObjectValue: {
+        PropertyBundle b;
+        std::vector<Id> names;
+        for (std::size_t i = 0; i + 1 < constants.size(c); i += 2) {
+          names.push_back(name(constants.name(constants.begin(c)[i])));
+          b.literals.emplace_back(names.back(), equal_to(constants.begin(c)[i + 1]));
+        }
+        b.additional = kNever;
+        r[kObject] = fs.conjunction(fs.literal(Atom::Properties, property_bundle(std::move(b))), required_atom(names));
+      }
+    }
+    return value_of(r);
+  }
+  Id equal_to_any(Id list) {
+    auto it = equal_memo_.find(list);
+    if (it != equal_memo_.end()) return it->second;
+    Id all = kNever;
+    for (std::size_t i = 0; i < lists.size(list); ++i) all = value_or({all, equal_to(lists.begin(list)[i])});
+    return equal_memo_[list] = all;
+  }
+
   std::vector<Id> children(Id f) {
     std::vector<Id> out;
     visit(f, [&](const FormulaStore::Node& n) {
@@ -231,7 +340,7 @@ class ValueStore {
     return out;
   }
   std::size_t bytes() const {
-    return re.bytes() + fs.bytes() + numbers.bytes() + lists.bytes() + records_.size() * sizeof(Record) +
+    return re.bytes() + fs.bytes() + numbers.bytes() + lists.bytes() + constants.bytes() + records_.size() * sizeof(Record) +
            name_store_.size() * 64;
   }
 
@@ -330,6 +439,62 @@ class ValueStore {
       if (name_text(*p) != key) left.push_back(*p);
     return required_atom(std::move(left));
   }
+  // ------------------------------------------------------------------ what branches evaluate
+  // The formulas of the branches as they stand; list y is (position, formula...), 0 before the first member.
+  std::vector<Id> branches_of(const FormulaStore::Node& n) {
+    if (n.y) return {lists.begin(n.y) + 1, lists.end(n.y)};
+    std::vector<Id> out, conditions;
+    for (const auto& b : unevaluated_bundles_[n.x].branches) conditions.push_back(b.condition);
+    Part part = unevaluated_bundles_[n.x].items ? kArray : kObject;
+    for (Id c : conditions) out.push_back(expand(c)[part]);
+    return out;
+  }
+  Id with_branches(Id bundle, Id position, const std::vector<Id>& formulas, bool negated = false) {
+    std::vector<Id> key{position};
+    std::uint8_t inner = 0;
+    for (Id f : formulas) key.push_back(f), inner |= fs[f].occurs;
+    return fs.literal(Atom::Unevaluated, bundle, lists.add(key), negated, inner);
+  }
+  Id unevaluated_member(const FormulaStore::Node& n, std::string_view key) {
+    std::vector<Id> branches = branches_of(n);
+    for (Id& f : branches) f = member_derivative(f, key);
+    const UnevaluatedBundle& b = unevaluated_bundles_[n.x];
+    std::vector<Id> ways{child(b.value)};
+    for (std::size_t i = 0; i < branches.size(); ++i) {
+      const auto& branch = b.branches[i];
+      bool covered = branch.all;
+      for (Id name : branch.literals) covered = covered || name_text(name) == key;
+      for (Id names : branch.patterns) covered = covered || re.accepts(names, key);
+      if (covered) ways.push_back(branches[i]);
+    }
+    return fs.conjunction(with_branches(n.x, 0, branches), fs.disjunction(ways));
+  }
+  Id unevaluated_item(const FormulaStore::Node& n) {
+    std::vector<Id> branches = branches_of(n);
+    Id position = n.y ? lists.begin(n.y)[0] : 0;
+    for (Id& f : branches) f = item_derivative(f);
+    const UnevaluatedBundle& b = unevaluated_bundles_[n.x];
+    std::vector<Id> ways{child(b.value)};
+    for (std::size_t i = 0; i < branches.size(); ++i) {
+      if (b.branches[i].all || position < b.branches[i].prefix) ways.push_back(branches[i]);
+      else if (b.branches[i].contains != kNone) ways.push_back(fs.conjunction(branches[i], child(b.branches[i].contains)));
+    }
+    return fs.conjunction(with_branches(n.x, std::min(position + 1, b.prefix), branches), fs.disjunction(ways));
+  }
+  // `map`, which also reaches the formulas that Unevaluated atoms hold.
+  template <class F>
+  Id replace(Id f, F&& leaf) {
+    return fs.map(f, [&](Id l) -> Id {
+      const FormulaStore::Node n = fs[l];
+      if (n.atom != Atom::Unevaluated || (!n.y && !n.occurs)) return leaf(l);
+      std::vector<Id> branches = branches_of(n);
+      for (Id& b : branches) b = replace_inner(b, leaf);
+      return with_branches(n.x, n.y ? lists.begin(n.y)[0] : 0, branches, n.negated);
+    });
+  }
+  template <class F>
+  Id replace_inner(Id f, F& leaf) { return replace(f, leaf); }
+
   template <class F>
   void visit(Id f, F&& use) {
     std::vector<Id> stack{f};
@@ -338,9 +503,12 @@ class ValueStore {
       Id at = stack.back();
       stack.pop_back();
       if (!done.insert(at).second) continue;
-      const FormulaStore::Node& n = fs[at];
-      if (n.kind == Bool::Literal) use(n);
-      else if (n.kind == Bool::And || n.kind == Bool::Or)
+      const FormulaStore::Node n = fs[at];
+      if (n.kind == Bool::Literal) {
+        use(n);
+        if (n.atom == Atom::Unevaluated)
+          for (Id inner : branches_of(n)) stack.push_back(inner);
+      } else if (n.kind == Bool::And || n.kind == Bool::Or)
         for (Id p : fs.operands(at)) stack.push_back(p);
     }
   }
@@ -352,6 +520,8 @@ class ValueStore {
   std::vector<Id> slots_, expanded_;
   std::vector<PropertyBundle> property_bundles_;
   std::vector<ItemBundle> item_bundles_;
+  std::deque<UnevaluatedBundle> unevaluated_bundles_;
+  std::unordered_map<Id, Id> equal_memo_;
   std::deque<std::string> name_store_;
   std::unordered_map<std::string_view, Id> name_ids_;
   std::vector<std::int8_t> ends_;
