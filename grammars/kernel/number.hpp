@@ -302,6 +302,7 @@ class NumberMachine {
       if (base + e.hi < 0) return 0;
       bool least = base + e.lo >= 0 && times_power(s.rem[j], base + e.lo, m.c) == 0;
       if (least) return 1;
+      if (s.rem[j] % reduced(m.c, 64) != 0) return 0;  // no power of ten makes up for the other factors
       return e.lo == e.hi ? 0 : -1;
     }
     if (s.plain && s.phase >= Point) {
@@ -538,8 +539,73 @@ class NumberMachine {
     return false;
   }
 
+  // Residues of a large modulus are too many to search. Some k digits more make a multiple: the least k whose numbers of
+  // k digits reach the residue. Tried first, as a witness; where it is refused (by a bound) the search goes on, except
+  // that plain fractions, which can take few digits more, are tried out. True if the distance of `root` is known.
+  bool construct(Id root) {
+    static constexpr std::uint64_t kFew = 4096;
+    const State s = unpack(root);
+    if (s.phase >= Exponent) return false;
+    bool fraction = s.phase == Zero || s.phase == Point || s.phase == Fraction;
+    std::int64_t after_point = s.phase == Fraction && s.nonzero ? s.n - 1 + s.z - s.p : 0;
+    std::size_t large = s.moduli.size();
+    for (std::size_t j = 0; j < s.moduli.size(); ++j)
+      if (moduli_[s.moduli[j]].c > kFew) {
+        if (large < s.moduli.size()) return false;
+        large = j;
+      }
+    if (large == s.moduli.size()) return false;
+    const Modulus& m = moduli_[s.moduli[large]];
+    std::string lead = s.phase == Start && step(root, '1') == kDead ? "-" : s.phase == Zero ? "." : "";
+    unsigned __int128 width = 1;
+    for (int k = 0; k < 20; ++k, width *= 10) {
+      // plain: the digits end k after those read; else an exponent moves the point behind them
+      std::int64_t places = s.plain && s.phase == Fraction && s.nonzero ? after_point + k : 0;
+      if (places > 0 && places > -m.s) return false;
+      std::uint64_t c = reduced(m.c, -m.s - places);
+      std::uint64_t rest = times_power(times_power(s.rem[large] % c, s.z, c), k, c);
+      int tries = 0;
+      for (unsigned __int128 x = s.nonzero ? (c - rest) % c : c; x < width && tries < 40; x += c, ++tries) {
+        std::string digits = k ? std::to_string(static_cast<std::uint64_t>(x)) : std::string();
+        if (s.nonzero || fraction) digits.insert(0, static_cast<std::size_t>(k) - digits.size(), '0');
+        std::int64_t shift = fraction ? after_point + k + (s.nonzero ? 0 : digit_limit_) : std::max<std::int64_t>(m.s, 0);
+        std::string zeros(static_cast<std::size_t>(std::min<std::int64_t>(std::max<std::int64_t>(m.s, 0), digit_limit_)), '0');
+        std::string power = std::to_string(shift);
+        if (learn_path(root, lead + digits) || learn_path(root, lead + digits + zeros)) return true;
+        if (!s.plain && (learn_path(root, lead + digits + "e" + power) || learn_path(root, lead + digits + "E" + power))) return true;
+      }
+    }
+    return false;
+  }
+  // c without what it shares with 10**j.
+  static std::uint64_t reduced(std::uint64_t c, std::int64_t j) {
+    for (; j > 0; --j) {
+      std::uint64_t g = (c % 2 ? 1 : 2) * (c % 5 ? 1 : 5);
+      if (g == 1) break;
+      c /= g;
+    }
+    return c;
+  }
+  // If `text` leads to acceptance, the residuals on the way learn their distances.
+  bool learn_path(Id root, const std::string& text) {
+    std::vector<Id> path{root};
+    for (char b : text) {
+      if (!has(alphabet_, static_cast<unsigned char>(b))) return false;
+      path.push_back(step(path.back(), b));
+      if (path.back() == kDead) return false;
+    }
+    if (!accepts_[path.back()]) return false;
+    std::int64_t left = 0;
+    for (std::size_t i = path.size(); i-- > 0; ++left) {
+      if (distances_[path[i]] >= 0) left = distances_[path[i]];
+      else distances_[path[i]] = left;
+    }
+    return true;
+  }
+
   // Breadth-first to the nearest accepting residual; the path learns its distances, or all visited are dead.
   void search(Id root) {
+    if (construct(root)) return;
     if (!value_live(unpack(root))) {
       distances_[root] = -1;
       return;
