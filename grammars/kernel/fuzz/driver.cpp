@@ -22,6 +22,7 @@ extern "C" const char* __ubsan_default_options() { return "halt_on_error=1:print
 namespace {
 
 constexpr std::uint64_t kBatch = 200;
+constexpr int kTries = 300;  // of the shrinker, for one finding
 constexpr unsigned kCaseSeconds = 10;  // far beyond what the work limits of a case allow
 
 struct Shared {  // written by the child
@@ -92,7 +93,7 @@ class Shrinker {
   Shrinker(fuzz::Case c, std::string key_) : best_(std::move(c)), key_(std::move(key_)) {}
 
   fuzz::Case run() {
-    for (bool smaller = true; smaller && tries_ < 500;) {
+    for (bool smaller = true; smaller && tries_ < kTries;) {
       smaller = false;
       smaller |= tokens();
       smaller |= nodes();
@@ -103,7 +104,7 @@ class Shrinker {
 
  private:
   bool attempt(const fuzz::Case& c) {
-    if (++tries_ > 500) return false;
+    if (++tries_ > kTries) return false;
     if (key(in_child([&] { check(c); })) != key_) return false;
     best_ = c;
     return true;
@@ -196,7 +197,7 @@ class Shrinker {
       fuzz::Case c = best_;
       if (k == 0 && c.mode.plain) c.mode.plain = false;
       else if (k == 1 && c.mode.ordered) c.mode.ordered = false;
-      else if (k == 2 && c.mask_work != 50'000) c.mask_work = 50'000;
+      else if (k == 2 && c.mask_work < 4'000) c.mask_work = 4'000;
       else if (k == 3 && c.compile_work != 50'000) c.compile_work = 50'000;
       else continue;
       smaller |= attempt(c);

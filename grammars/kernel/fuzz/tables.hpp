@@ -331,7 +331,7 @@ inline Case random_case(std::uint64_t seed) {
   if (disorder >= 8) break_words(c.words, r);
   if (disorder >= 8 && r.chance(10) && !c.blobs.empty()) c.blobs.pop_back();
   c.compile_work = r.chance(20) ? 1 + r.below(300) : 50'000;
-  c.mask_work = r.chance(20) ? 1 + r.below(300) : 50'000;
+  c.mask_work = r.chance(20) ? 1 + r.below(300) : r.chance(10) ? 50'000 : 4'000;
   c.walk = r.next();
   return c;
 }
