@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 Rule = Callable[[tuple[int, ...]], torch.Tensor]
@@ -58,3 +60,61 @@ def bigram(vocabulary_size: int, seed: int, scale: float = 1.5) -> FunctionModel
     """Random logits that depend on the last token alone."""
     table = scale * torch.randn(vocabulary_size, vocabulary_size, generator=torch.Generator().manual_seed(seed))
     return FunctionModel(vocabulary_size, lambda prefix: table[prefix[-1]])
+
+
+class TableModel:
+    """A processed model in float64 numpy: `rule` gives the probabilities of the next token after a prefix (no prompt).
+
+    For laws of samplers that are checked by enumeration; see `decoders.sampling.target.Predictor`. Remembers its rows.
+    """
+
+    def __init__(self, vocabulary_size: int, rule: Callable[[tuple[int, ...]], Sequence[float]]) -> None:
+        self._size, self._rule = vocabulary_size, rule
+        self._known: dict[tuple[int, ...], npt.NDArray[np.float64]] = {}
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self._size
+
+    def log_probs(self, prefixes: Sequence[tuple[int, ...]]) -> npt.NDArray[np.float64]:
+        for prefix in prefixes:
+            if prefix not in self._known:
+                with np.errstate(divide="ignore"):
+                    self._known[prefix] = np.log(np.asarray(self._rule(prefix), dtype=np.float64))
+        return np.stack([self._known[p] for p in prefixes])
+
+
+class TableAutomaton:
+    """A deterministic automaton over tokens from a table, with the methods of a `TokenAutomaton` that samplers use.
+
+    table: int[S, V], the state after a token or -1; state 0 is the start. accepting: states that may end. Every state of
+    the table must be able to reach an accepting one. ends: ids that end a text; their columns are not read.
+    """
+
+    def __init__(self, table: npt.NDArray[np.int64], accepting: Sequence[int], ends: Sequence[int]) -> None:
+        self._table, self._accepting = table, frozenset(accepting)
+        self.vocabulary = _Width(table.shape[1], tuple(ends))
+        self.start = 0
+
+    def step(self, state: int, token: int) -> int | None:
+        after = int(self._table[state, token])
+        return None if after < 0 else after
+
+    def fill(self, state: int, row: npt.NDArray[np.int32], budget: int | None = None) -> bool:
+        allowed = self._table[state] >= 0
+        allowed[list(self.vocabulary.eos_token_ids)] = state in self._accepting
+        bits = np.zeros(32 * len(row), dtype=np.uint8)
+        bits[: len(allowed)] = allowed
+        row[:] = np.packbits(bits, bitorder="little").view(np.int32)
+        return True
+
+    def accepting(self, state: int) -> bool:
+        return state in self._accepting
+
+
+class _Width:
+    def __init__(self, size: int, ends: tuple[int, ...]) -> None:
+        self._size, self.eos_token_ids = size, ends
+
+    def __len__(self) -> int:
+        return self._size

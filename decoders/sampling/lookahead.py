@@ -1,0 +1,198 @@
+"""Look-ahead sampling: proposals that know the future, weights that do not trust them.
+
+    V(x) = sum over allowed a of p(a|x) V(xa)      at the trie's nodes
+    V(x) = psi(q, r)                               beyond them, from a surrogate keyed by automaton state and length
+    draw a proportional to p(a|x) V(xa); the text's weight is p / q
+
+The trie's values are exact sums of what was seen, so errors of the surrogate matter only beyond it, and with every draw
+less. The surrogate is refitted as the trie grows; each draw's weight uses the values it was drawn with.
+
+Law: properly weighted, E[weight | past] = Z, for any positive V: never exact, unbiased always.
+
+Without replacement (the default) a found text's value becomes 0, so that no draw is spent twice, and draw t estimates
+    mass of f on the texts found before  +  weight_t f(x_t)
+whose expectation given the past is Z E*[f] as well. These are averaged with fixed coefficients proportional to t (later
+draws know more); every text then has one weight, and when nothing is left Z and all expectations are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from decoders.sampling.graph import Floats
+from decoders.sampling.masked import all_died
+from decoders.sampling.result import Samples
+from decoders.sampling.surrogate import Surrogate
+from decoders.sampling.target import Counts, Prefix
+from decoders.sampling.trie import Node, Path, PrefixTrie
+from decoders.sampling.walks import Draw, collect, guided, run_round
+
+
+@dataclass(slots=True)
+class LookAhead:
+    """Values of a trie's nodes; kept between calls on the same trie, it goes on learning.
+
+    kind: of the surrogate ("auto": bigram for vocabularies of at most 64 tokens, else state). first, growth: the
+    surrogate is fitted at `first` nodes, then whenever their number has grown by `growth`.
+    """
+
+    trie: PrefixTrie
+    kind: str = "auto"
+    first: int = 24
+    growth: float = 1.5
+    surrogate: Surrogate | None = None
+    _due: float = field(default=0.0)
+    _found: dict[Prefix, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind == "auto":
+            self.kind = "bigram" if self.trie.statistics.by_last is not None else "state"
+        self.refit()
+        self._due = self.first
+
+    def rule(self, node: Node) -> Floats:
+        """p times V: the weights by which a walk chooses."""
+        return node.p * self.values(node)
+
+    def values(self, node: Node) -> Floats:
+        """float64[k]: V after each allowed token; a twist for `smc` while nothing is refitted."""
+        if node.value is None:
+            assert self.surrogate is not None
+            node.value = self.surrogate.futures(node)
+        return node.value
+
+    def refit_if_due(self) -> None:
+        if self.trie.statistics.count >= self._due:
+            self.refit()
+            self._due = self.trie.statistics.count * self.growth
+
+    def refit(self) -> None:
+        """Fit the surrogate to what the trie holds and value all nodes afresh, children before parents."""
+        graph = self.trie.target.graph
+        for q in self.trie.statistics.by_state:
+            if graph.edges < 2 * graph.max_edges:
+                graph.explore_state(q)
+        self.surrogate = Surrogate(self.trie, self.kind)
+        for node in self.trie.nodes:
+            node.value = self.surrogate.futures(node)
+            if self.trie.target.check is not None:
+                node.value[node.verdict == 0] = 0.0
+        for path in self._found.values():
+            node, k = path[-1]
+            self.values(node)[k] = 0.0
+        for node in reversed(self.trie.nodes):
+            self._lift(node)
+
+    def learn(self, path: Path) -> None:
+        """Carry the values of a path's nodes to the root."""
+        for node, _ in reversed(path):
+            if self.trie.target.check is not None:
+                self.values(node)[node.verdict == 0] = 0.0
+            self._lift(node)
+
+    def _lift(self, node: Node) -> None:
+        if node.parent is not None and node.held:
+            self.values(node.parent)[node.index] = float(node.p @ self.values(node))
+
+    def remove(self, d: Draw) -> None:
+        """Value a found text 0 from now on. A text below a node that is not held cannot be removed and may return."""
+        assert d.tokens is not None
+        node, k = d.path[-1]
+        if node.held:
+            self._found[d.tokens] = d.path
+            self.values(node)[k] = 0.0
+
+    def restore(self) -> None:
+        """Put all removed texts back."""
+        for path in self._found.values():
+            node, k = path[-1]
+            self.values(node)[k] = 1.0
+        paths = list(self._found.values())
+        self._found.clear()
+        for path in paths:
+            self.learn(path)
+
+
+def lookahead(
+    trie: PrefixTrie, n: int, rng: np.random.Generator, *, replacement: bool = False, kind: str = "auto",
+    batch: int = 1, frontier: int = 0, max_model_calls: int | None = None,
+) -> Samples:  # fmt: skip
+    """n draws (fewer once nothing is left, or at max_model_calls, which biases by stopping), properly weighted.
+
+    batch: draws that share one state of knowledge. frontier: prefixes of the largest mass to expand first.
+    """
+    before = trie.counts.copy()
+    if frontier:
+        trie.expand_frontier(frontier)
+    ahead = LookAhead(trie, kind)
+    rounds: list[list[Draw]] = []
+    trace: list[dict[str, float]] = []
+    count, exhausted = 0, False
+    limit = float("inf") if max_model_calls is None else before.model_calls + max_model_calls
+    while count < n and trie.counts.model_calls < limit:
+        ahead.refit_if_due()
+        if float(ahead.rule(trie.root).sum()) <= 0.0:
+            exhausted = True
+            break
+        draws = run_round(trie, [guided(trie, ahead.rule, rng) for _ in range(min(batch, n - count))])
+        for d in draws:
+            if d.tokens is not None and not replacement:
+                ahead.remove(d)
+            ahead.learn(d.path)
+        rounds.append(draws)
+        count += len(draws)
+        trace.append({"draws": count, "value": float(ahead.rule(trie.root).sum()), "bound": trie.root.future})
+    ahead.restore()
+    drawn = [d for draws in rounds for d in draws]
+    if replacement:
+        return collect("lookahead", "weighted", trie, before, drawn, failure=all_died(drawn), trace=tuple(trace))
+    return _without_replacement(trie, before, rounds, drawn, exhausted, tuple(trace))
+
+
+def _without_replacement(
+    trie: PrefixTrie, before: Counts, rounds: list[list[Draw]], drawn: list[Draw], exhausted: bool,
+    trace: tuple[dict[str, float], ...],
+) -> Samples:  # fmt: skip
+    """Average the draws' estimates: coefficient proportional to the draw's round; see the module docstring."""
+    weights: dict[Prefix, float] = {}
+    texts: dict[Prefix, Draw] = {}
+    masses: list[float] = []  # found before each round
+    mass = 0.0
+    for draws in rounds:
+        masses.append(mass)
+        for d in draws:
+            if d.tokens is not None and d.tokens not in texts:
+                texts[d.tokens] = d
+                mass += math.exp(d.log_p)
+    coefficient = np.array([float(t + 1) for t, draws in enumerate(rounds) for _ in draws])
+    coefficient /= coefficient.sum() if len(coefficient) else 1.0
+    estimates = np.zeros(len(drawn))
+    later, at = 1.0, 0
+    first: dict[Prefix, float] = {}  # coefficients of the draws that know the text as found
+    for draws, found in zip(rounds, masses, strict=True):
+        own = coefficient[at : at + len(draws)]
+        later -= float(own.sum())
+        for d, c in zip(draws, own.tolist(), strict=True):
+            estimates[at] = found
+            if d.tokens is not None:
+                first.setdefault(d.tokens, max(0.0, later))
+                weights[d.tokens] = weights.get(d.tokens, 0.0) + c * math.exp(d.log_weight)
+                estimates[at] += math.exp(d.log_weight)
+            at += 1
+    if exhausted:
+        weights = {x: math.exp(d.log_p) for x, d in texts.items()}
+    else:
+        weights = {x: w + first[x] * math.exp(texts[x].log_p) for x, w in weights.items()}
+    z = math.fsum(weights.values())
+    error = 0.0
+    if not exhausted and z > 0:
+        error = math.sqrt(float((coefficient**2) @ (estimates - z) ** 2)) / z
+    failure = all_died(drawn)
+    return collect(
+        "lookahead", "weighted", trie, before, list(texts.values()), count=len(drawn),
+        log_weights=np.log(np.array([weights[x] for x in texts])), z=(math.log(z), error) if z > 0 else None,
+        failure=failure, trace=trace,
+    )  # fmt: skip

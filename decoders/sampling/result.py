@@ -1,0 +1,130 @@
+"""What a sampler returns: the samples, what each stands for, and what is known of the normaliser.
+
+Everything is in natural logs and float64. A result never hides a failure: a sampler that could not draw what was asked
+for returns what it has and says why in `failure`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from decoders.sampling.graph import Floats
+from decoders.sampling.target import Counts, Prefix, log
+from grammars.errors import ConstrainError
+
+Law = Literal["exact", "exact without replacement", "weighted", "asymptotic", "biased"]
+
+
+class SamplingError(ConstrainError):
+    """A sampler ended without a faithful sample; the message says what it met. Never a fallback to masking."""
+
+
+class ZeroMassError(SamplingError):
+    """The processed model gives the constraint no mass at all, with certainty (truncation may have caused it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The result of one call of a sampler.
+
+    law: "exact": independent draws from the target. "exact without replacement": each a draw from the target without
+    those before it. "weighted": properly weighted, E[sum of weights f] / draws = Z E*[f]; one draw alone follows another
+    law. "asymptotic": the target in the limit of steps. "biased": a proposal's own law.
+    sequences: with their end tokens; draws that failed are not listed. log_weights: one each. log_prob: under the
+    processed model. log_mass: sum of the logs of the mass that plain masks keep along the sequence.
+    draws: how many draws the weights are averaged over, failed ones included.
+    log_z: estimate, stderr: of log_z (None: not known). bracket: logs; certified, lower <= log Z <= upper.
+    covered: certified lower bound of the target's mass on the distinct sequences.
+    trace: one record a step or round, for plots.
+    """
+
+    sampler: str
+    law: Law
+    support: str
+    sequences: tuple[Prefix, ...]
+    log_weights: Floats
+    log_prob: Floats
+    log_mass: Floats
+    draws: int
+    log_z: float | None
+    stderr: float | None
+    bracket: tuple[float, float]
+    covered: float
+    counts: Counts
+    failure: str | None = None
+    trace: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @property
+    def exact(self) -> bool:
+        return self.law in ("exact", "exact without replacement")
+
+    @property
+    def weights(self) -> Floats:
+        """float64[n]: normalised to sum 1; empty if there are no samples."""
+        if not len(self):
+            return np.zeros(0)
+        w: Floats = np.exp(self.log_weights - self.log_weights.max())
+        return w / w.sum()
+
+    @property
+    def ess(self) -> float:
+        """Effective sample size (sum w)^2 / sum w^2, between 1 and n; 0 without samples."""
+        w = self.weights
+        return float(1.0 / (w @ w)) if len(w) else 0.0
+
+    @property
+    def distortion(self) -> float:
+        """What plain masking would do to these texts: the weighted mean of -log_mass, in nats. 0 means nothing."""
+        return float(-(self.weights @ self.log_mass)) if len(self) else 0.0
+
+    def choose(self, rng: np.random.Generator) -> int:
+        """One index drawn by weight. Raises SamplingError if there are no samples."""
+        if not len(self):
+            raise SamplingError(f"{self.sampler}: {self.failure or 'no sample'}")
+        heights = self.weights.cumsum()
+        return min(int(np.searchsorted(heights, rng.random() * heights[-1], side="right")), len(self) - 1)
+
+    def table(self) -> str:
+        """The result as lines of text for people."""
+        low, high = self.bracket
+        z = "unknown" if self.log_z is None else f"{self.log_z:.4f}"
+        error = "" if self.stderr is None else f" +- {self.stderr:.4f}"
+        rows = [
+            ("sampler", f"{self.sampler} ({self.law})"),
+            ("support", self.support),
+            ("samples", f"{len(self)} of {self.draws} draws, {len(set(self.sequences))} distinct, ESS {self.ess:.1f}"),
+            ("log Z", f"{z}{error}, certified in [{low:.4f}, {high:.4f}]"),
+            ("covered", f"at least {100 * self.covered:.2f}% of the target"),
+            ("masking", f"would distort these texts by {self.distortion:.3f} nats"),
+            ("work", f"{self.counts.model_calls} model calls, {self.counts.token_steps} token steps, "
+                     f"{self.counts.mask_calls} masks, {self.counts.checks} checks"),
+            ("failure", self.failure or "none"),
+        ]  # fmt: skip
+        return "\n".join(f"{name:<8} {value}" for name, value in rows)
+
+
+def log_mean(log_weights: Floats, draws: int) -> tuple[float | None, float | None]:
+    """(log of the mean weight over `draws`, standard error of that log); draws without a weight count as 0."""
+    if draws == 0 or not len(log_weights) or not np.isfinite(log_weights).any():
+        return None, None
+    top = log_weights.max()
+    w = np.exp(log_weights - top)
+    mean = w.sum() / draws
+    if draws < 2:
+        return float(top + np.log(mean)), None
+    variance = max(0.0, (w @ w) / draws - mean * mean) * draws / (draws - 1)
+    return float(top + np.log(mean)), float(np.sqrt(variance / draws) / mean)
+
+
+def certified(sequences: tuple[Prefix, ...], log_prob: Floats, upper: float) -> tuple[tuple[float, float], float]:
+    """((log lower, log upper), covered): the mass of the distinct sequences bounds Z from below, `upper` from above."""
+    distinct = dict(zip(sequences, log_prob.tolist(), strict=True))
+    lower = float(np.exp(np.array(list(distinct.values()))).sum())
+    upper = max(upper, lower)
+    return (log(lower), log(upper)), (lower / upper if upper > 0 else 0.0)

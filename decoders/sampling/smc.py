@@ -1,0 +1,163 @@
+"""Sequential Monte Carlo: particles that grow by one token, are weighted, and are resampled when few of them matter.
+
+    propose a ~ q(.|x), q proportional to p(a|x) v(xa)
+    w *= p(a|x) psi(xa) phi(xa) / (q(a|x) psi(x) phi(x))
+    if ESS < threshold n:  resample, all weights become their mean
+
+v = psi is the twist (1 for plain masks: w *= alpha; look-ahead estimates otherwise), 1 at the end of a text. phi is the
+critic: any positive score of a prefix, whose value at the end of a text multiplies the target (a product of experts);
+on the way it only guides the resampling. A black-box check is met by the estimators of `awrs`.
+
+Law: E[mean weight] = Z for every number of particles, scheme and threshold; particles are properly weighted; one draw by
+weight has a bias of O(1/n). Finished particles keep their weight and take part in resampling. Plain masks know nothing of
+the future, and then resampling cannot help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from decoders.sampling.awrs import Estimator, checked_token
+from decoders.sampling.graph import Floats
+from decoders.sampling.resampling import Scheme, resample
+from decoders.sampling.result import Samples
+from decoders.sampling.target import Prefix, log
+from decoders.sampling.trie import Node, Path, PrefixTrie
+from decoders.sampling.walks import Draw, collect
+
+Twist = Callable[[Node], Floats]
+"""twist(node): float64[k] > 0, estimates of the futures of the allowed tokens; 1 at end tokens."""
+Critic = Callable[[Prefix, bool], float]
+"""critic(tokens so far, ended?) -> log score; -inf removes the particle."""
+
+
+@dataclass(slots=True)
+class Particle:
+    node: Node
+    path: Path
+    log_weight: float = 0.0
+    log_p: float = 0.0
+    log_mass: float = 0.0
+    log_twist: float = 0.0
+    log_score: float = 0.0
+    tokens: Prefix | None = None
+
+    @property
+    def moving(self) -> bool:
+        return self.tokens is None and self.log_weight > float("-inf")
+
+
+def smc(
+    trie: PrefixTrie, n: int, rng: np.random.Generator, *, runs: int = 1, twist: Twist | None = None,
+    critic: Critic | None = None, threshold: float = 0.5, scheme: Scheme = "systematic",
+    estimator: Estimator = "recursive", max_rejects: int | None = None,
+) -> Samples:  # fmt: skip
+    """`runs` independent runs of n particles. threshold: resample below this share of n; 0 never does.
+
+    The standard error of log_z comes from independent runs only (none for one run). With a critic, Z, and log_weights are
+    of the product; log_prob stays the model's.
+    """
+    before = trie.counts.copy()
+    particles: list[Particle] = []
+    estimates: list[float] = []
+    trace: list[dict[str, float]] = []
+    for run in range(runs):
+        done = _Run(trie, n, rng, twist, critic, threshold, scheme, estimator, max_rejects, trace, run).loop()
+        particles += done
+        estimates.append(_log_mean(done))
+    draws = [Draw(p.tokens, p.path, p.log_p, 0.0, p.log_mass) for p in particles if _alive(p)]
+    for p in particles:
+        trie.back_up(p.path)
+    trie.round += 1
+    given = {"upper": float("inf")} if critic is not None else {}
+    return collect(
+        "smc", "weighted", trie, before, draws, log_weights=np.array([p.log_weight for p in particles if _alive(p)]),
+        count=runs * n, z=_combine(np.array(estimates)), trace=tuple(trace),
+        failure=None if draws else f"all {runs * n} particles died", **given,
+    )  # fmt: skip
+
+
+class _Run:
+    def __init__(
+        self, trie: PrefixTrie, n: int, rng: np.random.Generator, twist: Twist | None, critic: Critic | None,
+        threshold: float, scheme: Scheme, estimator: Estimator, max_rejects: int | None, trace: list[dict[str, float]],
+        number: int,
+    ) -> None:  # fmt: skip
+        self.trie, self.n, self.rng, self.twist, self.critic = trie, n, rng, twist, critic
+        self.threshold, self.scheme, self.estimator, self.max_rejects = threshold, scheme, estimator, max_rejects
+        self.trace, self.number = trace, number
+        self.particles = [Particle(trie.root, []) for _ in range(n)]
+
+    def loop(self) -> list[Particle]:
+        while any(p.moving for p in self.particles):
+            moving = [p for p in self.particles if p.moving]
+            for p in moving:
+                self.extend(p)
+            going = [p for p in moving if p.moving]
+            for p, node in zip(going, self.trie.expand([p.path[-1] for p in going]), strict=True):
+                p.node = node
+            self.maybe_resample()
+        return self.particles
+
+    def extend(self, p: Particle) -> None:
+        node = p.node
+        value = np.ones(len(node.p)) if self.twist is None else self.twist(node)
+        weights = node.p * value
+        total = float(weights.sum())
+        if total <= 0.0:
+            p.log_weight = float("-inf")
+            return
+        k, w = checked_token(self.trie, node, weights / total, self.rng, self.estimator, self.max_rejects)
+        self.trie.counts.token_steps += 1
+        if k is None or w <= 0.0:
+            p.log_weight = float("-inf")
+            return
+        p.path.append((node, k))
+        p.log_p += float(np.log(node.p[k]))
+        p.log_mass += log(node.alpha)
+        # p psi(xa) / (q psi(x)) with q = p psi(xa) / total
+        p.log_weight += log(total) - p.log_twist + log(w)
+        p.log_twist = float(np.log(value[k]))
+        if k >= node.ends:
+            p.tokens = (*node.prefix(), int(node.tokens[k]))
+        if self.critic is not None:
+            score = self.critic((*node.prefix(), int(node.tokens[k])), p.tokens is not None)
+            p.log_weight += score - p.log_score
+            p.log_score = score
+
+    def maybe_resample(self) -> None:
+        logs = np.array([p.log_weight for p in self.particles])
+        top = logs.max()
+        if not np.isfinite(top):
+            return
+        w = np.exp(logs - top)
+        ess = float(w.sum() ** 2 / (w @ w))
+        now = ess < self.threshold * self.n and any(p.moving for p in self.particles)
+        self.trace.append({"run": self.number, "ess": ess, "resampled": now, "log_z": float(top + np.log(w.mean()))})
+        if now:
+            mean = float(top + np.log(w.mean()))
+            chosen = resample(w / w.sum(), self.rng, self.scheme)
+            self.particles = [
+                replace(self.particles[i], path=list(self.particles[i].path), log_weight=mean) for i in chosen
+            ]
+
+
+def _alive(p: Particle) -> bool:
+    return p.tokens is not None and p.log_weight > float("-inf")
+
+
+def _log_mean(particles: list[Particle]) -> float:
+    logs = np.array([p.log_weight for p in particles if _alive(p)])
+    return float(np.logaddexp.reduce(logs) - np.log(len(particles))) if len(logs) else float("-inf")
+
+
+def _combine(estimates: Floats) -> tuple[float | None, float | None]:
+    if not np.isfinite(estimates).any():
+        return None, None
+    top = estimates.max()
+    z = np.exp(estimates - top)
+    stderr = float(z.std(ddof=1) / np.sqrt(len(z)) / z.mean()) if len(z) > 1 else None
+    return float(top + np.log(z.mean())), stderr

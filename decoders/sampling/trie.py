@@ -1,0 +1,253 @@
+"""One trie of prefixes for one target, shared by every sampler that runs on it.
+
+A node keeps what the model and the automaton say after a prefix: the allowed tokens, their probabilities under the
+processed model, and for each an upper bound of its *future*, the probability that the text goes on into the language:
+
+    bound(x) = sum over allowed a of p(a|x) bound(xa),   1 for what was not visited, 0 for what is known to fail
+
+so Z <= bound(root), whoever visited the nodes. Samplers are *walks*: generators that ask for nodes they miss;
+`lockstep` runs many of them and evaluates what they ask for in one batch. No prefix is evaluated twice while it is held.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Generator, Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from decoders.sampling.graph import Floats, Ints
+from decoders.sampling.target import Counts, Prefix, Target
+
+R = TypeVar("R")
+Request = tuple["Node", int]
+Walk = Generator[Request, "Node", R]
+Path = list[Request]
+
+
+class Node:
+    """After one prefix. tokens: int64[k] allowed, end tokens last, from index `ends`; p: float64[k]; bound: float64[k].
+
+    alpha: sum of p. value: float64[k], the look-ahead's estimates of the futures. verdict: int8[k] of the check, -1
+    unknown. born: the round of the trie in which the node was made. held: the trie will find it again.
+    """
+
+    __slots__ = (
+        "alpha", "born", "bound", "children", "ends", "held", "index", "p", "parent", "remaining", "state", "tokens",
+        "value", "verdict",
+    )  # fmt: skip
+
+    def __init__(
+        self, parent: Node | None, index: int, state: int, remaining: int, tokens: Ints, ends: int, p: Floats, born: int
+    ) -> None:
+        self.parent, self.index, self.state, self.remaining = parent, index, state, remaining
+        self.tokens, self.ends, self.p, self.born = tokens, ends, p, born
+        self.bound: Floats = np.ones(len(tokens))
+        self.alpha = float(p.sum())
+        self.children: dict[int, Node] = {}
+        self.value: Floats | None = None
+        self.verdict = np.full(len(tokens), -1, dtype=np.int8)
+        self.held = True
+
+    @property
+    def future(self) -> float:
+        """The upper bound of the probability of the language after this prefix."""
+        return float(self.p @ self.bound)
+
+    def prefix(self) -> Prefix:
+        out: list[int] = []
+        node = self
+        while node.parent is not None:
+            out.append(int(node.parent.tokens[node.index]))
+            node = node.parent
+        return tuple(reversed(out))
+
+
+class PrefixTrie:
+    """The trie of one target; belongs to one thread. max_entries: token probabilities held before nodes are dropped.
+
+    Beyond max_entries new nodes serve their walk and are forgotten; every law holds, prefixes are then evaluated again.
+    """
+
+    def __init__(self, target: Target, max_entries: int = 50_000_000) -> None:
+        self.target, self.max_entries = target, max_entries
+        self.counts = Counts()
+        self.round = 0
+        self.entries = 0
+        self.nodes: list[Node] = []
+        self.statistics = Statistics(target)
+        self.root = self._make(None, 0, self._log_probs([()])[0])
+
+    # ------------------------------------------------------------------ growing
+    def expand(self, wanted: Sequence[Request]) -> list[Node]:
+        """The children (node, index) asked for; those that are missing are evaluated in one batch."""
+        # `wanted` keeps its nodes alive, so that ids are unique here
+        missing = {(id(n), k): (n, k) for n, k in wanted if k not in n.children}
+        made: dict[tuple[int, int], Node] = {}
+        if missing:
+            prefixes = [(*n.prefix(), int(n.tokens[k])) for n, k in missing.values()]
+            for (key, (n, k)), row in zip(missing.items(), self._log_probs(prefixes), strict=True):
+                made[key] = self._make(n, k, row)
+        return [n.children[k] if k in n.children else made[id(n), k] for n, k in wanted]
+
+    def _log_probs(self, prefixes: list[Prefix]) -> Floats:
+        self.counts.model_calls += len(prefixes)
+        return self.target.model.log_probs(prefixes)
+
+    def _make(self, parent: Node | None, index: int, row: Floats) -> Node:
+        graph = self.target.graph
+        if parent is None:
+            state, remaining = 0, self.target.max_tokens
+        else:
+            state = graph.step(parent.state, int(parent.tokens[index]))
+            remaining = parent.remaining - 1
+        self.counts.mask_calls += 1
+        p = np.exp(row)
+        allowed = graph.allowed(state, remaining)
+        allowed = allowed[allowed < len(p)]
+        chosen = p[allowed]
+        tokens = allowed[chosen > 0]
+        ends = len(tokens) - (int(np.isin(tokens, graph.ends).sum()) if graph.accepting(state) else 0)
+        node = Node(parent, index, state, remaining, tokens, ends, chosen[chosen > 0], self.round)
+        node.held = (parent is None or parent.held) and self.entries + len(tokens) <= self.max_entries
+        if node.held:
+            self.entries += len(tokens)
+            self.nodes.append(node)
+            if parent is not None:
+                parent.children[index] = node
+        self.statistics.observe(state, -1 if parent is None else int(parent.tokens[index]), p)
+        return node
+
+    # ------------------------------------------------------------------ knowledge
+    def passes(self, node: Node, k: int) -> bool:
+        """The verdict of the check on taking token k here; asked once for each place. Bounds learn of it in `back_up`."""
+        check = self.target.check
+        if check is None:
+            return True
+        if node.verdict[k] < 0:
+            self.counts.checks += 1
+            node.verdict[k] = check((*node.prefix(), int(node.tokens[k])), k >= node.ends)
+        return bool(node.verdict[k])
+
+    def back_up(self, path: Iterable[Request]) -> None:
+        """Carry the bounds of a path's nodes to the root. `path`: (node, index taken), from the root."""
+        for node, _ in reversed(list(path)):
+            if self.target.check is not None:
+                node.bound[node.verdict == 0] = 0.0
+            if node.parent is not None and node.held:
+                node.parent.bound[node.index] = node.future
+
+    def expand_frontier(self, count: int, batch: int = 16) -> int:
+        """Evaluate up to `count` unvisited prefixes of the largest unresolved mass; returns how many there were.
+
+        Lowers the bound of Z fastest for its cost; changes no law.
+        """
+        heap: list[tuple[float, int, Node, int]] = []
+        ticket = 0
+
+        def push(node: Node, mass: float) -> None:
+            nonlocal ticket
+            for k in range(node.ends):
+                if k not in node.children and node.bound[k] > 0:
+                    ticket += 1
+                    heapq.heappush(heap, (-mass * float(node.p[k]), ticket, node, k))
+
+        mass = {id(self.root): 1.0}
+        for node in self.nodes:
+            if node.parent is not None:
+                mass[id(node)] = mass[id(node.parent)] * float(node.parent.p[node.index])
+            push(node, mass[id(node)])
+        done = 0
+        while heap and done < count:
+            best = [heapq.heappop(heap) for _ in range(min(batch, count - done, len(heap)))]
+            for (mass_below, *_), child in zip(best, self.expand([(n, k) for *_, n, k in best]), strict=True):
+                done += 1
+                self.back_up(lineage(child))
+                if child.held:
+                    push(child, -mass_below)
+        return done
+
+
+class Statistics:
+    """Sums of the model's predictions over the nodes made, by automaton state and by last token: for surrogates.
+
+    by_last is kept for vocabularies of at most 64 tokens; by_state holds the tokens of a state's plain mask and the ends.
+    """
+
+    small = 64
+
+    def __init__(self, target: Target) -> None:
+        self._graph = target.graph
+        size = target.model.vocabulary_size
+        self.count = 0
+        self.total: Floats = np.zeros(size)
+        self.squares = 0.0
+        self.by_state: dict[int, Group] = {}
+        self.by_last: dict[int, Group] | None = {} if size <= self.small else None
+
+    def observe(self, state: int, last: int, p: Floats) -> None:
+        self.count += 1
+        self.total += p
+        self.squares += float(p @ p)
+        if self.by_last is not None:
+            self.by_last.setdefault(last, Group()).add(p)
+        tokens = np.concatenate([self._graph.tokens(state), self._graph.ends])
+        self.by_state.setdefault(state, Group()).add(p[tokens[tokens < len(p)]])
+
+
+class Group:
+    """Predictions of one context: their number, sum, and sum of squares."""
+
+    __slots__ = ("count", "squares", "total")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total: Floats = np.zeros(0)
+        self.squares = 0.0
+
+    def add(self, p: Floats) -> None:
+        self.total = p.copy() if self.count == 0 else self.total + p
+        self.count += 1
+        self.squares += float(p @ p)
+
+
+def lockstep(trie: PrefixTrie, walks: Sequence[Walk[R]]) -> list[R]:
+    """Run the walks to their ends, evaluating what they ask for together; results in the order of the walks."""
+    results: dict[int, R] = {}
+    asked: dict[int, Request] = {}
+
+    def resume(i: int, node: Node | None) -> None:
+        try:
+            asked[i] = next(walks[i]) if node is None else walks[i].send(node)
+        except StopIteration as stop:
+            asked.pop(i, None)
+            results[i] = stop.value
+
+    for i in range(len(walks)):
+        resume(i, None)
+    while asked:
+        pending = list(asked.items())
+        for (i, _), node in zip(pending, trie.expand([r for _, r in pending]), strict=True):
+            resume(i, node)
+    return [results[i] for i in range(len(walks))]
+
+
+def lineage(node: Node) -> Path:
+    """The path from the root to a node; its last index is 0 and means nothing."""
+    path = [(node, 0)]
+    while path[-1][0].parent is not None:
+        path.append((path[-1][0].parent, path[-1][0].index))
+    return path[::-1]
+
+
+def pick(weights: Floats, u: float) -> int:
+    """The index at height u of the stacked weights; len(weights) if u lies above them all. Zero weights are never hit."""
+    return int(np.searchsorted(weights.cumsum(), u, side="right"))
+
+
+def draw(weights: Floats, rng: np.random.Generator) -> int:
+    """An index with probability proportional to its weight (inverse CDF in float64). Some weight must be positive."""
+    heights = weights.cumsum()
+    k = int(np.searchsorted(heights, rng.random() * heights[-1], side="right"))
+    return k if k < len(weights) else int(np.flatnonzero(weights)[-1])

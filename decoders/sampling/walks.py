@@ -1,0 +1,126 @@
+"""The walks that samplers are made of, and the draws they return.
+
+A walk goes from the root of the trie to an end token, choosing a token at each node by a *rule*, and keeps two sums:
+log p of what it took under the processed model and log q, the probability with which it took it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from decoders.sampling.graph import Floats
+from decoders.sampling.result import Law, Samples, certified, log_mean
+from decoders.sampling.target import Counts, Prefix, log
+from decoders.sampling.trie import Node, Path, PrefixTrie, Request, Walk, draw, lockstep, pick
+
+Rule = Callable[[Node], Floats]
+"""rule(node): float64[k] weights by which the walk chooses, 0 only where the text is known not to go on."""
+
+
+@dataclass(slots=True)
+class Draw:
+    """One walk. tokens: None if it failed. path: (node, index) from the root. log_p, log_q, log_mass: sums along it."""
+
+    tokens: Prefix | None
+    path: Path
+    log_p: float = 0.0
+    log_q: float = 0.0
+    log_mass: float = 0.0
+
+    @property
+    def log_weight(self) -> float:
+        return self.log_p - self.log_q if self.tokens is not None else float("-inf")
+
+
+def guided(trie: PrefixTrie, rule: Rule, rng: np.random.Generator) -> Walk[Draw]:
+    """Choose by the rule's weights at every node; fails where they are all 0 or the check refuses the token."""
+    return from_node(trie, trie.root, [], rule, rng)
+
+
+def from_node(trie: PrefixTrie, node: Node, path: Path, rule: Rule, rng: np.random.Generator) -> Walk[Draw]:
+    """`guided` from a node on; `path` leads to it, and the sums count only what is new."""
+    out = Draw(None, list(path))
+    while True:
+        weights = rule(node)
+        total = float(weights.sum())
+        if total <= 0.0:
+            out.path.append((node, len(weights)))
+            return out
+        k = draw(weights, rng)
+        trie.counts.token_steps += 1
+        out.path.append((node, k))
+        out.log_p += float(np.log(node.p[k]))
+        out.log_q += float(np.log(weights[k] / total))
+        out.log_mass += log(node.alpha)
+        if not trie.passes(node, k):
+            return out
+        if k >= node.ends:
+            out.tokens = (*node.prefix(), int(node.tokens[k]))
+            return out
+        child = node.children.get(k)
+        node = child if child is not None else (yield node, k)
+
+
+def adaptive(trie: PrefixTrie, learning: bool, rng: np.random.Generator) -> Walk[Draw]:
+    """One try of rejection: raw p at nodes made in this round (or always, without learning), p times bound at others.
+
+    With bounds frozen during the round, a text x comes out with probability p(x) / bound(root).
+    """
+    node, out = trie.root, Draw(None, [])
+    while True:
+        known = learning and node.born < trie.round
+        weights = node.p * node.bound if known else node.p
+        total = float(weights.sum()) if known else 1.0
+        k = pick(weights, rng.random() * total)
+        trie.counts.token_steps += 1
+        if known and k == len(weights) and total > 0.0:
+            k = int(np.flatnonzero(weights)[-1])  # the product was rounded up to the top of the stack
+        out.path.append((node, k))
+        if k == len(weights) or not trie.passes(node, k):
+            return out
+        out.log_p += float(np.log(node.p[k]))
+        out.log_mass += log(node.alpha)
+        if k >= node.ends:
+            out.tokens = (*node.prefix(), int(node.tokens[k]))
+            return out
+        child = node.children.get(k)
+        node = child if child is not None else (yield node, k)
+
+
+def run_round(trie: PrefixTrie, walks: Sequence[Walk[Draw]]) -> list[Draw]:
+    """Run walks over bounds that stay as they are, then teach the trie what they saw. In the order of the walks."""
+    draws = lockstep(trie, walks)
+    for d in draws:
+        trie.back_up(d.path)
+    trie.round += 1
+    return draws
+
+
+def collect(
+    sampler: str, law: Law, trie: PrefixTrie, before: Counts, draws: Sequence[Draw], **given: Any
+) -> Samples:  # fmt: skip
+    """The record of a list of draws. Weights are p/q unless `log_weights` (of the draws that succeeded) is given."""
+    done = [d for d in draws if d.tokens is not None]
+    sequences = tuple(d.tokens for d in done if d.tokens is not None)
+    log_prob = np.array([d.log_p for d in done])
+    weights = given.pop("log_weights", None)
+    weights = np.array([d.log_weight for d in done]) if weights is None else weights
+    count = given.pop("count", len(draws))
+    log_z, stderr = given.pop("z", None) or log_mean(weights, count)
+    bracket, covered = certified(sequences, log_prob, given.pop("upper", trie.root.future))
+    return Samples(
+        sampler, law, trie.target.support, sequences, weights, log_prob, np.array([d.log_mass for d in done]), count,
+        log_z, stderr, bracket, covered, trie.counts.since(before), **given,
+    )  # fmt: skip
+
+
+def batches(n: int, size: int) -> list[int]:
+    """n split into batches of `size` and a rest."""
+    return [min(size, n - at) for at in range(0, n, size)]
+
+
+__all__ = ["Draw", "Request", "Rule", "adaptive", "batches", "collect", "from_node", "guided", "run_round"]

@@ -1,0 +1,263 @@
+"""Ground truth of the sampling suites: enumeration and backward dynamic programming. Knows nothing of the samplers.
+
+A suite is a next-token rule over the tokens so far, a language as a plain predicate with its own small automaton, and a
+length. The suites' numbers were derived independently of this project's samplers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+Prefix = tuple[int, ...]
+Rule = Callable[[Prefix], Sequence[float]]
+
+
+@dataclass
+class Suite:
+    """rule: probabilities after a prefix. delta(state, token) -> state or None; final(state). The end token is `end`."""
+
+    rule: Rule
+    start: Any
+    delta: Callable[[Any, int], Any]
+    final: Callable[[Any], bool]
+    tokens: int
+    most: int
+
+    @property
+    def end(self) -> int:
+        return self.tokens
+
+    def _reaches(self, state: Any, r: int) -> bool:
+        key = (state, r)
+        if key not in self._reach:
+            self._reach[key] = self.final(state) or (
+                r > 0
+                and any((s := self.delta(state, a)) is not None and self._reaches(s, r - 1) for a in range(self.tokens))
+            )
+        return self._reach[key]
+
+    @cached_property
+    def _reach(self) -> dict[tuple[Any, int], bool]:
+        return {}
+
+    @cached_property
+    def texts(self) -> dict[Prefix, tuple[float, float]]:
+        """Every text with its end token -> (p, product of the mass kept by length-aware masks)."""
+        out: dict[Prefix, tuple[float, float]] = {}
+        self.prefixes = 0
+
+        def walk(prefix: Prefix, state: Any, p: float, kept: float) -> None:
+            self.prefixes += 1
+            r = self.most - len(prefix)
+            row = self.rule(prefix)
+            after = [
+                (a, s)
+                for a in range(self.tokens)
+                if r > 0 and (s := self.delta(state, a)) is not None and self._reaches(s, r - 1)
+            ]
+            alpha = sum(row[a] for a, _ in after) + (row[self.end] if self.final(state) else 0)
+            if self.final(state):
+                out[(*prefix, self.end)] = (p * row[self.end], kept * alpha)
+            for a, s in after:
+                walk((*prefix, a), s, p * row[a], kept * alpha)
+
+        walk((), self.start, 1, 1)
+        return out
+
+    @cached_property
+    def z(self) -> float:
+        return sum(p for p, _ in self.texts.values())
+
+    @cached_property
+    def target(self) -> dict[Prefix, float]:
+        return {x: p / self.z for x, (p, _) in self.texts.items()}
+
+    @cached_property
+    def masked(self) -> dict[Prefix, float]:
+        """The law of masked sampling."""
+        return {x: p / kept for x, (p, kept) in self.texts.items()}
+
+    def backward(self, context: Callable[[int], Any], first: Any, row: Callable[[Any], Sequence[float]]) -> float:
+        """Z by dynamic programming for a rule that depends on a context, itself a function of the last token."""
+        memo: dict[tuple[Any, Any, int], float] = {}
+
+        def b(h: Any, q: Any, r: int) -> float:
+            if (h, q, r) not in memo:
+                p = row(h)
+                total = p[self.end] if self.final(q) else 0.0
+                if r > 0:
+                    for a in range(self.tokens):
+                        s = self.delta(q, a)
+                        if s is not None:
+                            total += p[a] * b(context(a), s, r - 1)
+                memo[h, q, r] = total
+            return memo[h, q, r]
+
+        return b(first, self.start, self.most)
+
+
+# ---------------------------------------------------------------------- T1: fair bits
+def t1(rest: str = "1") -> Suite:
+    """{00000} and 1 with any four bits (rest="1"), under fair bits with a forced end after five tokens."""
+    half = Fraction(1, 2)
+
+    def rule(prefix: Prefix) -> list[Any]:
+        return [half, half, Fraction(0)] if len(prefix) < 5 else [Fraction(0), Fraction(0), Fraction(1)]
+
+    def delta(state: str, a: int) -> str | None:
+        after = state + str(a)
+        if len(after) > 5 or (after[0] == "0" and "1" in after):
+            return None
+        return after
+
+    return Suite(rule, "", delta, lambda s: len(s) == 5, 2, 5)
+
+
+# ---------------------------------------------------------------------- T2: five tokens, four words
+W = np.array([[((7 * i + 3 * j + i * j) % 11) + 1 for j in range(5)] for i in range(5)], dtype=np.float64)
+BIGRAM = W / W.sum(axis=1, keepdims=True)
+
+
+def t2a_rule(prefix: Prefix) -> list[float]:
+    return BIGRAM[prefix[-1] if prefix else 4].tolist()
+
+
+def t2b_rule(prefix: Prefix) -> list[float]:
+    h = hashlib.sha256(repr(tuple(prefix)).encode()).digest()
+    u = np.array([(256 * h[2 * k] + h[2 * k + 1] + 0.5) / 65536 for k in range(5)])
+    logits = np.log(W[prefix[-1] if prefix else 4]) + 0.8 * np.log(u / (1 - u))
+    e = np.exp(logits - logits.max())
+    return (e / e.sum()).tolist()
+
+
+def t2_delta(state: tuple[int, int], a: int) -> tuple[int, int] | None:
+    """(last token, parity of 1s); no 00."""
+    last, odd = state
+    return None if last == 0 and a == 0 else (a, odd ^ (a == 1))
+
+
+def t2(rule: Rule, most: int = 8) -> Suite:
+    return Suite(rule, (-1, 0), t2_delta, lambda s: s == (2, 0), 4, most)
+
+
+def t5(most: int = 24) -> Suite:
+    """T2a with exactly three 3s."""
+
+    def delta(state: tuple[int, int, int], a: int) -> tuple[int, int, int] | None:
+        after = t2_delta(state[:2], a)
+        threes = state[2] + (a == 3)
+        return None if after is None or threes > 3 else (*after, threes)
+
+    return Suite(t2a_rule, (-1, 0, 0), delta, lambda s: s == (2, 0, 3), 4, most)
+
+
+# ---------------------------------------------------------------------- T4: a hidden Markov model and a random automaton
+@dataclass
+class Hidden:
+    """A hidden Markov model with an end token (the last) and an automaton table[S, V] (-1: none), N tokens at most."""
+
+    start: np.ndarray
+    move: np.ndarray
+    emit: np.ndarray
+    table: np.ndarray
+    accepting: list[int]
+    most: int
+
+    def rule(self, prefix: Prefix) -> np.ndarray:
+        belief = self.start
+        for a in prefix:
+            belief = (belief * self.emit[:, a]) @ self.move
+            belief = belief / belief.sum()
+        return belief @ self.emit
+
+    def z(self) -> float:
+        """By dynamic programming over hidden state x automaton state x length."""
+        states, width = self.table.shape
+        end = width - 1
+        final = np.zeros(states)
+        final[self.accepting] = 1.0
+        b = final[:, None] * self.emit[:, end][None, :]  # [Q, H]
+        base = b.copy()
+        for _ in range(self.most):
+            moved = b @ self.move.T  # [Q, H]: after emitting, move
+            new = base.copy()
+            for q in range(states):
+                for a in range(end):
+                    if self.table[q, a] >= 0:
+                        new[q] += self.emit[:, a] * moved[self.table[q, a]]
+            b = new
+        return float(self.start @ b[0])
+
+
+def t4(seed: int = 7, hidden: int = 8, width: int = 51, states: int = 20, most: int = 30) -> Hidden:
+    rng = np.random.default_rng(seed)
+    emit = rng.dirichlet(np.full(width, 0.3), size=hidden)
+    emit[:, -1] = 0.06
+    emit /= emit.sum(axis=1, keepdims=True)
+    table = np.where(rng.random((states, width)) < 0.5, rng.integers(0, states, (states, width)), -1)
+    table[np.arange(states), 0] = (np.arange(states) + 1) % states  # every state reaches every other
+    return Hidden(
+        rng.dirichlet(np.ones(hidden)), rng.dirichlet(np.full(hidden, 0.5), size=hidden), emit, table, [3, 11], most
+    )
+
+
+# ---------------------------------------------------------------------- comparisons
+def total_variation(p: dict[Any, float], q: dict[Any, float]) -> float:
+    return 0.5 * sum(abs(float(p.get(k, 0)) - float(q.get(k, 0))) for k in {*p, *q})
+
+
+def divergence(p: dict[Any, float], q: dict[Any, float]) -> float:
+    """KL(p || q) in nats."""
+    return sum(float(v) * math.log(float(v) / float(q[k])) for k, v in p.items() if v)
+
+
+def frequencies(xs: Sequence[Any]) -> dict[Any, float]:
+    out: dict[Any, float] = {}
+    for x in xs:
+        out[x] = out.get(x, 0.0) + 1.0 / len(xs)
+    return out
+
+
+def chi_square(p: dict[Any, float], xs: Sequence[Any], least: float = 5.0) -> float:
+    """z-score (Wilson-Hilferty) of Pearson's statistic of independent draws xs, cells below `least` expected pooled.
+
+    A draw outside the support of p counts as infinitely unlikely.
+    """
+    if any(x not in p for x in xs):
+        return math.inf
+    n = len(xs)
+    counts: dict[Any, int] = {}
+    for x in xs:
+        counts[x] = counts.get(x, 0) + 1
+    cells: list[tuple[float, int]] = []
+    pool, seen = 0.0, 0
+    for x, v in p.items():
+        if n * float(v) >= least:
+            cells.append((n * float(v), counts.get(x, 0)))
+        else:
+            pool += n * float(v)
+            seen += counts.get(x, 0)
+    if pool > 0:
+        cells.append((pool, seen))
+    df = len(cells) - 1
+    assert df >= 1
+    statistic = sum((o - e) ** 2 / e for e, o in cells)
+    return ((statistic / df) ** (1 / 3) - (1 - 2 / (9 * df))) / math.sqrt(2 / (9 * df))
+
+
+def features(texts: Sequence[Prefix], weights: Sequence[float], longest: int = 8) -> np.ndarray:
+    """Weighted means of one-hot first token (0-3, none) and one-hot length: float64[5 + longest + 1]."""
+    out = np.zeros(5 + longest + 1)
+    for x, w in zip(texts, weights, strict=True):
+        body = x[:-1]
+        out[body[0] if body else 4] += w
+        out[5 + len(body)] += w
+    return out / (sum(weights) or 1.0)
