@@ -108,7 +108,7 @@ class Surrogate:
         if len(edges) == 1:
             pairs, where = np.unique(self._source * self.states + self._target, return_inverse=True)
             mass = np.bincount(where, weights=edges[0], minlength=len(pairs))[None, :]
-            source, target = np.divmod(pairs, max(1, self.states))
+            source, target = pairs // max(1, self.states), pairs % max(1, self.states)
             token: Ints = np.zeros(len(target), dtype=np.int64)
         else:
             mass, source, target, token = edges, self._source, self._target, self._token

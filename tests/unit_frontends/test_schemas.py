@@ -35,12 +35,6 @@ def test_malformed_schemas_name_the_place(schema, path):
     assert path in str(e.value)
 
 
-@pytest.mark.parametrize("keyword", ["uniqueItems", "unevaluatedProperties"])
-def test_what_is_not_enforced_is_refused_by_name(keyword):
-    with pytest.raises(constrain.UnsupportedFeature, match=keyword):
-        compiled({keyword: True})
-
-
 @pytest.mark.parametrize("schema", [False, {"type": "string", "minLength": 2, "maxLength": 1}, {"enum": []}, {"not": {}},
     {"type": "integer", "minimum": 1, "exclusiveMaximum": 2, "multipleOf": 2},
     {"properties": {"a": {"$ref": "#"}}, "required": ["a"], "type": "object"},
