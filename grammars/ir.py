@@ -88,6 +88,7 @@ class Op(IntEnum):
     JSON = 64  # value id, whitespace mode, whitespace count, number spellings (0 json, 1 plain), property order (0 any, 1 schema)
     SEQUENCE = 65  # document or regex ids, one after the other
     CHOICE = 66  # document or regex ids
+    GRAMMAR = 67  # a context-free grammar: see `cfg.Cfg.finish`
 
 
 _ONLY_REFERENCES = frozenset({Op.CONCAT, Op.AND, Op.OR, Op.NOT, Op.ONE_OF})

@@ -1,0 +1,135 @@
+"""Context-free grammars as the kernel takes them: terminals, nonterminals and plain rules (BNF).
+
+Front ends (Lark, GBNF) reduce everything they have to this: repetitions become recursion, groups become nonterminals,
+embedded schemas become terminals of their own kind. Symbols are handles of one `Cfg`; nothing in it depends on a vocabulary.
+
+Terminals
+    regex    a regular language, not nullable under "longest"; `unless`: a regex of which no match may follow the terminal
+             (a trailing negative lookahead); `priority`: of the terminals that match longest, only those of the highest
+             priority go to the parser ("longest" only)
+    json     a JSON document: root node of kind JSON (embedded schemas)
+    special  one special token of the vocabulary, by name or id
+
+Lexing (DESIGN §3)
+    longest  at each point, among the terminals that the parser can take there, the longest match; all terminals of that
+             length go to the parser
+    any      every split that parses
+
+`ignore` names symbols that may stand between any two terminals, before the first and after the last. `Layout` describes
+languages where indentation counts: a lexeme of its newline terminal, outside brackets, is followed by one `indent` or by
+as many `dedent` as the width of the line that it ends with asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from grammars.ir import Op, Table
+
+Lexing = Literal["longest", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A handle: `terminal` or nonterminal number `index`."""
+
+    terminal: bool
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """`kind`: "regex", "json" or "special"; `node`: of the table (regex, JSON), or the index of the blob with the name."""
+
+    name: str
+    kind: Literal["regex", "json", "special", "layout"]
+    node: int
+    unless: int | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Indentation. newline: the terminal that ends lines and holds the next line's indentation; its last line is what counts.
+
+    indent, dedent: terminals of kind "layout", which match nothing by themselves. opens, closes: terminals of brackets;
+    inside them `inside` (regex terminals, usually line breaks) is ignored as well and the newline terminal is not taken.
+    tab: columns of a tab stop. The end of the text closes all blocks, and ends the last line if that has not happened.
+    """
+
+    newline: Symbol
+    indent: Symbol
+    dedent: Symbol
+    opens: tuple[Symbol, ...] = ()
+    closes: tuple[Symbol, ...] = ()
+    inside: tuple[Symbol, ...] = ()
+    tab: int = 8
+
+
+@dataclass(slots=True)
+class Cfg:
+    """A grammar under construction over `table`; `finish` adds it to the table and returns its root node."""
+
+    table: Table
+    terminals: list[Terminal] = field(default_factory=list)
+    nonterminals: list[str] = field(default_factory=list)
+    rules: list[tuple[int, tuple[Symbol, ...]]] = field(default_factory=list)
+    ignored: list[Symbol] = field(default_factory=list)
+    layout: Layout | None = None
+
+    def terminal(self, name: str, regex: int, unless: int | None = None, priority: int = 0) -> Symbol:
+        """A terminal that matches the regex node `regex`, where no match of `unless` follows."""
+        return self._terminal(Terminal(name, "regex", regex, unless, priority))
+
+    def json(self, name: str, root: int) -> Symbol:
+        """A terminal that matches the JSON documents of the node `root` (of kind JSON)."""
+        return self._terminal(Terminal(name, "json", root))
+
+    def special(self, name: str) -> Symbol:
+        """A terminal that matches the special token `name` (or "[id]"), which has no bytes."""
+        return self._terminal(Terminal(name, "special", self.table.blob(name.encode())))
+
+    def virtual(self, name: str) -> Symbol:
+        """A terminal that only `Layout` produces."""
+        return self._terminal(Terminal(name, "layout", 0))
+
+    def nonterminal(self, name: str) -> Symbol:
+        self.nonterminals.append(name)
+        return Symbol(False, len(self.nonterminals) - 1)
+
+    def rule(self, head: Symbol, *body: Symbol) -> None:
+        """head -> body; an empty body derives the empty string."""
+        self.rules.append((head.index, body))
+
+    def ignore(self, symbol: Symbol) -> None:
+        self.ignored.append(symbol)
+
+    def finish(self, start: Symbol, lexing: Lexing) -> int:
+        """Return the id of the GRAMMAR node. O(size)."""
+        kinds = {"regex": 0, "json": 1, "special": 2, "layout": 3}
+        x: list[int] = [int(lexing == "longest"), self._code(start), len(self.terminals), len(self.nonterminals), len(self.rules)]
+        for t in self.terminals:
+            x += [kinds[t.kind], t.node, -1 if t.unless is None else t.unless, t.priority]
+        for head, body in self.rules:
+            x += [head, len(body), *map(self._code, body)]
+        x += [len(self.ignored), *map(self._code, self.ignored)]
+        x += self._layout()
+        return self.table.node(Op.GRAMMAR, *x)
+
+    def _layout(self) -> list[int]:
+        if self.layout is None:
+            return [0]
+        y = self.layout
+        groups: Sequence[Sequence[Symbol]] = (y.opens, y.closes, y.inside)
+        lists = [v for group in groups for v in (len(group), *(s.index for s in group))]
+        return [1, y.newline.index, y.indent.index, y.dedent.index, y.tab, *lists]
+
+    def _terminal(self, t: Terminal) -> Symbol:
+        self.terminals.append(t)
+        return Symbol(True, len(self.terminals) - 1)
+
+    def _code(self, s: Symbol) -> int:
+        """Terminals come first, then nonterminals."""
+        return s.index if s.terminal else len(self.terminals) + s.index
