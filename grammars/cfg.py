@@ -109,7 +109,13 @@ class Cfg:
     def finish(self, start: Symbol, lexing: Lexing) -> int:
         """Return the id of the GRAMMAR node. O(size)."""
         kinds = {"regex": 0, "json": 1, "special": 2, "layout": 3}
-        x: list[int] = [int(lexing == "longest"), self._code(start), len(self.terminals), len(self.nonterminals), len(self.rules)]
+        x: list[int] = [
+            int(lexing == "longest"),
+            self._code(start),
+            len(self.terminals),
+            len(self.nonterminals),
+            len(self.rules),
+        ]
         for t in self.terminals:
             x += [kinds[t.kind], t.node, -1 if t.unless is None else t.unless, t.priority]
         for head, body in self.rules:

@@ -107,7 +107,7 @@ class Surrogate:
         self._unknown: list[float] = []
         if len(edges) == 1:
             pairs, where = np.unique(self._source * self.states + self._target, return_inverse=True)
-            mass = np.bincount(where, weights=edges[0], minlength=len(pairs))[None, :]
+            mass = np.bincount(where, weights=edges[0], minlength=len(pairs)).astype(np.float64)[None, :]
             source, target = pairs // max(1, self.states), pairs % max(1, self.states)
             token: Ints = np.zeros(len(target), dtype=np.int64)
         else:
