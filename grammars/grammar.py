@@ -7,7 +7,7 @@ with others yet: that is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -132,6 +132,42 @@ def json_schema(
         "numbers": numbers,
     }
     return Grammar("json_schema", table, root, options, limits, lowered)
+
+
+def lark(
+    text: str | None = None,
+    library: str | None = None,
+    start: str = "start",
+    lexer: Literal["longest", "any"] = "longest",
+    refine: Mapping[str, Sequence[str]] | None = None,
+    imports: Mapping[str, str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Grammar:
+    """The texts of a grammar in the Lark language (`docs/grammars.md`): of `text`, or of the bundled grammar `library`.
+
+    lexer: "longest": at each point, among the terminals that the parser can take there, the longest match; or "any":
+        every split that parses (DESIGN: CFG lexing).
+    refine: for the name of a terminal, the strings that it is cut down to (names of tables and columns, say).
+    imports: texts of grammars that ``%import path.name`` finds, by path.
+    """
+    from grammars.lark import lower_lark
+    from grammars.lark.load import library_text
+
+    if (text is None) == (library is None):
+        raise GrammarError("lark takes either the text of a grammar or the name of a bundled one (library=)")
+    if lexer not in ("longest", "any"):
+        raise GrammarError(f"unknown lexer {lexer!r}; one of ('longest', 'any')")
+    if library is not None:
+        text = library_text(library)
+        if text is None:
+            raise GrammarError(f"there is no bundled grammar {library!r}")
+    if not isinstance(text, str):
+        raise GrammarError(f"a grammar must be a string, not {type(text).__name__}")
+    table = Table()
+    lowered = lower_lark(text, table, start=start, lexer=lexer, refine=refine, imports=imports, limits=limits)
+    root = lowered.cfg.finish(lowered.start, lowered.lexing)
+    options = {"start": start, "lexer": lexer} | ({"library": library} if library else {})
+    return Grammar("lark", table, root, options, limits, lowered)
 
 
 def _whitespace(option: Any) -> tuple[int, int]:

@@ -107,13 +107,14 @@ class Whitespace(IntEnum):
 class Table:
     """A growing list of interned nodes; front ends fill one and hand it over, and nothing changes it afterwards."""
 
-    __slots__ = ("_blob_ids", "_ids", "blobs", "nodes")
+    __slots__ = ("_blob_ids", "_ids", "_nullable", "blobs", "nodes")
 
     def __init__(self) -> None:
         self.nodes: list[tuple[int, ...]] = []
         self.blobs: list[bytes] = []
         self._ids: dict[tuple[int, ...], int] = {}
         self._blob_ids: dict[bytes, int] = {}
+        self._nullable: dict[int, bool] = {}
 
     # ------------------------------------------------------------------ primitives
     def node(self, op: Op, *operands: int) -> int:
@@ -178,6 +179,46 @@ class Table:
     def strings(self, choices: Iterable[bytes]) -> int:
         """Any one of many strings; lowered to a shared trie, so 50,000 of them are fine."""
         return self.node(Op.STRINGS, *sorted({self.blob(c) for c in choices}))
+
+    def nullable(self, node: int) -> bool:
+        """Is the empty string in the language of the regex `node`? O(nodes below it), once for each node."""
+        stack = [node]
+        while stack:
+            i = stack[-1]
+            if i in self._nullable:
+                stack.pop()
+                continue
+            below = self.operands(i)
+            missing = [c for c in below if c not in self._nullable]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            self._nullable[i] = self._is_nullable(i, [self._nullable[c] for c in below])
+        return self._nullable[node]
+
+    def operands(self, node: int) -> tuple[int, ...]:
+        """The regex nodes that a regex node refers to."""
+        op, *x = self.nodes[node]
+        if op in _ONLY_REFERENCES:
+            return tuple(x)
+        return (x[0],) if op == Op.REPEAT else ()
+
+    def _is_nullable(self, node: int, below: list[bool]) -> bool:
+        op, *x = self.nodes[node]
+        if op in (Op.CONCAT, Op.AND):
+            return all(below)
+        if op == Op.OR:
+            return any(below)
+        if op == Op.NOT:
+            return not below[0]
+        if op == Op.ONE_OF:
+            return sum(below) == 1
+        if op == Op.REPEAT:
+            return x[1] == 0 or below[0]
+        if op in (Op.LITERAL, Op.STRINGS):
+            return any(not self.blobs[b] for b in x)
+        return op in (Op.EPSILON, Op.TEXT)
 
     # ------------------------------------------------------------------ Boolean operations (any algebra)
     def true(self) -> int:

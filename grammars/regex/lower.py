@@ -23,6 +23,7 @@ from grammars.regex.syntax import (
     Concat,
     End,
     Lookahead,
+    Lowered,
     Node,
     Pattern,
     Ranges,
@@ -53,7 +54,7 @@ def lower_regex(pattern: Pattern, table: Table, *, search: bool = False) -> int:
     """
     lowering = _Lowering(table, pattern)
     node = pattern.node
-    if not _asserts(node):
+    if not asserts(node):
         body = lowering.plain(node)
         return table.concat(table.text(), body, table.text()) if search else body
     anything = Repeat(Chars(charset.ANY), 0, None, (0, 0))
@@ -72,7 +73,8 @@ def _children(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-def _asserts(node: Node) -> bool:
+def asserts(node: Node) -> bool:
+    """Does the node hold an assertion?"""
     stack = [node]
     while stack:
         n = stack.pop()
@@ -104,15 +106,15 @@ def _zero_width(node: Node) -> bool:
     return isinstance(node, Start | End | Boundary | Lookahead)
 
 
-def _nullable(node: Node) -> bool:
+def _nullable(node: Node, table: Table) -> bool:
     """Does a node without assertions match the empty string?"""
     if isinstance(node, Concat):
-        return all(map(_nullable, node.parts))
+        return all(_nullable(p, table) for p in node.parts)
     if isinstance(node, Union):
-        return any(map(_nullable, node.branches))
+        return any(_nullable(b, table) for b in node.branches)
     if isinstance(node, Repeat):
-        return node.least == 0 or _nullable(node.body)
-    return False
+        return node.least == 0 or _nullable(node.body, table)
+    return isinstance(node, Lowered) and table.nullable(node.node)
 
 
 class _Lowering:
@@ -124,6 +126,8 @@ class _Lowering:
     # ------------------------------------------------------------------ without assertions
     def plain(self, node: Node) -> int:
         t = self.table
+        if isinstance(node, Lowered):
+            return node.node
         if isinstance(node, Chars):
             return self.chars(node.ranges)
         if isinstance(node, Repeat):
@@ -164,7 +168,7 @@ class _Lowering:
             if not node.parts[1:]:
                 return self.lower(head, context, rest, asks)
             return self.lower(head, context, lambda c: self.lower(tail, c, rest, asks), asks)
-        if not _asserts(node):
+        if not asserts(node):
             return self.split(node, context, rest, asks)
         if isinstance(node, Union):
             return self.union([self.lower(b, context, rest, asks) for b in node.branches])
@@ -200,7 +204,7 @@ class _Lowering:
         body = self.plain(node)
         if not start and word is None:
             return t.concat(body, rest(Context.OTHER))
-        ways = [rest(context)] if _nullable(node) else []
+        ways = [rest(context)] if _nullable(node, t) else []
         newline = ((10, 10),) if line else ()
         last: dict[Context, Ranges] = {
             Context.WORD: word or (),

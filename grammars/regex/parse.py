@@ -43,8 +43,8 @@ class _Flags:
     ascii: bool = False
 
 
-def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFAULT_LIMITS) -> Pattern:
-    """Parse `pattern`. O(length).
+def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFAULT_LIMITS, flags: str = "") -> Pattern:
+    """Parse `pattern`, with the letters `flags` (of ``aimsux``) in force. O(length).
 
     Raises GrammarError with a span where the pattern is malformed, UnsupportedFeature where it names something that is
     not a regular language or not supported, LimitExceeded beyond `limits`.
@@ -52,7 +52,7 @@ def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFA
     if len(pattern) > limits.source_bytes:
         raise LimitExceeded(len(pattern), limits.source_bytes, "source_bytes of a regex")
     parser = _Parser(pattern, dialect, min(limits.depth, GROUP_DEPTH))
-    node = parser.alternation(_Flags(), 0)
+    node = parser.alternation(parser.apply_flags(_Flags(), flags, "", 0), 0)
     if parser.at < len(pattern):
         raise parser.error("unbalanced parenthesis", 1)
     return Pattern(node, pattern, dialect)
@@ -160,8 +160,8 @@ class _Parser:
                 if self.python:
                     raise self.unsupported("a possessive quantifier", at)
                 raise self.error("nothing to repeat", 1, self.at - 1)
-            self.take("?")  # lazy: the same language
-            atom = Repeat(atom, least, most, (start, self.at))
+            lazy = self.take("?")  # the same language; it matters to those who look for a match in a longer text
+            atom = Repeat(atom, least, most, (start, self.at), lazy)
         return atom
 
     def bounds(self) -> tuple[int, int | None] | None:

@@ -31,6 +31,7 @@ class Repeat:
     least: int
     most: int | None
     span: tuple[int, int]
+    lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,14 @@ class Lookahead:
     negated: bool
 
 
-Node = Chars | Concat | Union | Repeat | Start | End | Boundary | Lookahead
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A regex that is a node of the table already."""
+
+    node: int
+
+
+Node = Chars | Concat | Union | Repeat | Start | End | Boundary | Lookahead | Lowered
 EPSILON = Concat(())
 
 
