@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from grammars.errors import GrammarError, LimitExceeded, UnsupportedFeature
 from grammars.ir import Op, Table
+from grammars.lark.lazy import PLAIN, Flags, prefix_free, quantifiers, split_lazy
 from grammars.lark.load import Body, Namespace, Slot
 from grammars.lark.lookahead import Ending, variants
 from grammars.lark.syntax import (
@@ -42,6 +43,8 @@ from grammars.lark.syntax import (
 from grammars.limits import Limits
 from grammars.regex import charset, lower_regex, parse_regex
 from grammars.regex import syntax as rx
+from grammars.regex.lower import asserts, children
+from grammars.regex.widths import widths
 
 ASSERTION_DEPTH = 60  # nesting of pieces with assertions that the recursive lowering can carry
 _SUBSTRINGS = ("substring_chunks", "substring_words", "substring_chars")
@@ -49,12 +52,10 @@ _SUBSTRINGS = ("substring_chunks", "substring_words", "substring_chars")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """`lazy`, `greedy`: holds a quantifier of that kind that leaves a choice; `mixed`: a greedy one after a lazy one."""
+    """A part of a terminal, what its quantifiers are like, and how deep its tree is."""
 
     node: rx.Node
-    lazy: bool = False
-    greedy: bool = False
-    mixed: bool = False
+    flags: Flags = PLAIN
     depth: int = 0
 
     @property
@@ -69,12 +70,14 @@ class Terminals:
         self.table, self.limits, self.refine, self.longest = table, limits, refine, longest
         self.pieces: dict[int, Piece] = {}  # by identity of the slot
         self.text = table.text()
-        self.nonempty = table.repeat(table.char_class(charset.ANY), 1, None)
 
     # ------------------------------------------------------------------ from definitions
     def named(self, slot: Slot, top: Namespace) -> list[Ending]:
         """The languages of a terminal, each with what may not follow it."""
-        found = self._endings(self._resolve(slot), slot.home, slot.span)
+        piece = self._resolve(slot)
+        if any(a.name in ("lazy", "suffix", "stop") for a in slot.attributes):
+            piece = Piece(piece.node, depth=piece.depth)  # the attribute says how it matches
+        found = self._endings(piece, slot.home, slot.span)
         if slot.attributes:
             found = self.with_attributes(found, slot.attributes, slot.home)
         strings = self.refine.get(slot.name) if top.slots.get(slot.name) is slot else None
@@ -90,12 +93,15 @@ class Terminals:
 
     def _endings(self, piece: Piece, home: Namespace, span: Span) -> list[Ending]:
         try:
-            found = variants(piece.node, self.table, self.longest)
+            found = variants(piece.node, self.table, "longest" if self.longest else "any")
         except GrammarError as e:
             raise _placed(e, home, span) from None
-        if self.longest and piece.mixed:
-            raise _unsupported(home, "a greedy quantifier after a lazy one has no longest match; use [lazy]", span)
-        if self.longest and piece.lazy:
+        if not self.longest:
+            return found
+        if piece.flags.mixed:
+            advice = "write the terminal without lazy quantifiers (/[^x]*x/ for /.*?x/), or mark it [lazy]"
+            raise _unsupported(home, f"a lazy quantifier among greedy ones is not supported here; {advice}", span)
+        if piece.flags.lazy:
             return [Ending(self.lazy(e.node), e.unless) for e in found]
         return found
 
@@ -164,11 +170,11 @@ class Terminals:
         if isinstance(node, Name):
             return self._resolve(home.find(node.name, node.span))
         if isinstance(node, Sequence):
-            return self._sequence(given, node, home)
+            return self._sequence(given)
         if isinstance(node, Choice):
             return self._choice(given)
         if isinstance(node, Repeat):
-            return self._repeat(given[0], node, home)
+            return self._repeat(given[0], node)
         if isinstance(node, Embedded):
             return Piece(rx.Lowered(self.substring(node, home)))
         assert isinstance(node, Both | Not)
@@ -194,56 +200,57 @@ class Terminals:
         try:
             pattern = parse_regex(node.pattern, "python", self.limits, node.flags)
             _reject_anchors(pattern.node)
-            if not rx_asserts(pattern.node):
-                tree: rx.Node = rx.Lowered(lower_regex(pattern, self.table))
-            else:
-                tree = pattern.node
+            tree, flags = self._sealed(pattern.node)
+            if not asserts(tree):
+                tree = rx.Lowered(lower_regex(rx.Pattern(tree, pattern.source, "python"), self.table))
         except GrammarError as e:
             raise _placed(e, home, node.span, offset=node.span[0] + 1) from None
-        lazy, greedy, mixed = quantifiers(pattern.node)
-        return Piece(tree, lazy, greedy, mixed)
+        return Piece(tree, flags)
 
-    def _sequence(self, given: list[Piece], node: Node, home: Namespace) -> Piece:
-        below = [p.lowered for p in given]
-        plain = [b for b in below if b is not None]
-        lazy = mixed = False
-        for p in given:
-            mixed = mixed or p.mixed or (lazy and p.greedy)
-            lazy = lazy or p.lazy
-        greedy = any(p.greedy for p in given)
-        if len(plain) == len(below):
-            return Piece(rx.Lowered(self.table.concat(*plain)), lazy, greedy, mixed)
-        depth = self._deeper(given)
-        return Piece(rx.Concat(tuple(p.node for p in given)), lazy, greedy, mixed, depth)
+    def _sealed(self, tree: rx.Node) -> tuple[rx.Node, Flags]:
+        """Under "longest": a regex whose lazy part ends before a greedy one that may be empty, with that part made lazy."""
+        cut = split_lazy(tree, self.table) if self.longest else None
+        if cut is None:
+            return tree, quantifiers(tree)
+        first, rest = cut
+        ends = variants(first, self.table, "longest")
+        if len(ends) != 1 or ends[0].unless is not None:
+            return tree, quantifiers(tree)
+        sealed = rx.Lowered(prefix_free(ends[0].node, self.table))
+        return rx.Concat((sealed, *rest)), Flags(greedy=True, sealed=True)
+
+    def _sequence(self, given: list[Piece]) -> Piece:
+        flags = Flags.in_a_row([(p.flags, _may_be_empty(p, self.table)) for p in given])
+        plain = [p.lowered for p in given if p.lowered is not None]
+        if len(plain) == len(given):
+            return Piece(rx.Lowered(self.table.concat(*plain)), flags)
+        return Piece(rx.Concat(tuple(p.node for p in given)), flags, self._deeper(given))
 
     def _choice(self, given: list[Piece]) -> Piece:
         if len(given) == 1:
             return given[0]
-        flags = (any(p.lazy for p in given), any(p.greedy for p in given), any(p.mixed for p in given))
-        plain = [p.lowered for p in given if p.lowered is not None]
         t = self.table
-        merged: list[int] = []
+        flags = Flags.either([p.flags for p in given])
+        plain = [p.lowered for p in given if p.lowered is not None]
         words = [t.nodes[i][1] for i in plain if t.nodes[i][0] == Op.LITERAL]
+        merged: list[int] = []
         if len(words) > 1:
             merged.append(t.strings(t.blobs[w] for w in words))
             plain = [i for i in plain if t.nodes[i][0] != Op.LITERAL]
         merged += dict.fromkeys(plain)
-        together = rx.Lowered(t.disjunction(*merged)) if merged else None
-        others = [p.node for p in given if p.lowered is None]
-        if not others:
-            assert together is not None
-            return Piece(together, *flags)
-        branches = (*others, together) if together is not None else tuple(others)
-        return Piece(rx.Union(branches), *flags, self._deeper(given))
+        branches = [p.node for p in given if p.lowered is None]
+        if merged:
+            branches.append(rx.Lowered(t.disjunction(*merged)))
+        if len(branches) == 1:
+            return Piece(branches[0], flags)
+        return Piece(rx.Union(tuple(branches)), flags, self._deeper(given))
 
-    def _repeat(self, body: Piece, node: Repeat, home: Namespace) -> Piece:
-        varies = node.least != node.most
-        greedy = body.greedy or varies
-        mixed = body.mixed or (body.lazy and varies)
+    def _repeat(self, body: Piece, node: Repeat) -> Piece:
+        flags = body.flags.repeated(varies=node.least != node.most)
         if body.lowered is not None:
-            return Piece(rx.Lowered(self.table.repeat(body.lowered, node.least, node.most)), body.lazy, greedy, mixed)
+            return Piece(rx.Lowered(self.table.repeat(body.lowered, node.least, node.most)), flags)
         tree = rx.Repeat(body.node, node.least, node.most, (0, 0))
-        return Piece(tree, body.lazy, greedy, mixed, self._deeper([body]))
+        return Piece(tree, flags, self._deeper([body]))
 
     def _deeper(self, given: list[Piece]) -> int:
         depth = 1 + max(p.depth for p in given)
@@ -253,9 +260,7 @@ class Terminals:
 
     # ------------------------------------------------------------------ attributes and structured regexes
     def lazy(self, node: int) -> int:
-        """The words of `node` of which no proper prefix is one."""
-        t = self.table
-        return t.conjunction(node, t.negation(t.concat(node, self.nonempty)))
+        return prefix_free(node, self.table)
 
     def with_attributes(self, found: list[Ending], attributes: tuple[Attribute, ...], home: Namespace) -> list[Ending]:
         """``lazy``, ``suffix=`` and ``stop=``; ``capture`` says nothing about the language."""
@@ -318,6 +323,10 @@ class Terminals:
         return t.disjunction(*dict.fromkeys(starts))
 
 
+def _may_be_empty(p: Piece, table: Table) -> bool:
+    return widths(p.node, table)[0] == 0
+
+
 _WORDS = re.compile(r"\w+|\W", re.DOTALL)
 
 
@@ -344,24 +353,6 @@ def _placed(e: GrammarError, home: Namespace, span: Span, offset: int | None = N
     return type(e)(e.message + where, source=home.source.text, span=span)
 
 
-def rx_asserts(node: rx.Node) -> bool:
-    stack = [node]
-    while stack:
-        n = stack.pop()
-        if isinstance(n, rx.Start | rx.End | rx.Boundary | rx.Lookahead):
-            return True
-        stack.extend(_below(n))
-    return False
-
-
-def _below(node: rx.Node) -> tuple[rx.Node, ...]:
-    if isinstance(node, rx.Concat):
-        return node.parts
-    if isinstance(node, rx.Union):
-        return node.branches
-    return (node.body,) if isinstance(node, rx.Repeat | rx.Lookahead) else ()
-
-
 def _reject_anchors(node: rx.Node) -> None:
     stack = [node]
     while stack:
@@ -371,24 +362,4 @@ def _reject_anchors(node: rx.Node) -> None:
             raise UnsupportedFeature(
                 f"the anchor {mark} in a terminal is not supported: a terminal may begin and end anywhere; remove it"
             )
-        stack.extend(_below(n))
-
-
-def quantifiers(node: rx.Node) -> tuple[bool, bool, bool]:
-    """(a lazy quantifier, a greedy one, a greedy one after a lazy one) of those that leave a choice. Recursive in groups."""
-    if isinstance(node, rx.Repeat):
-        lazy, greedy, mixed = quantifiers(node.body)
-        varies = node.least != node.most
-        own_lazy, own_greedy = varies and node.lazy, varies and not node.lazy
-        return lazy or own_lazy, greedy or own_greedy, mixed or (own_greedy and lazy)
-    if isinstance(node, rx.Concat):
-        lazy = greedy = mixed = False
-        for part in node.parts:
-            part_lazy, part_greedy, part_mixed = quantifiers(part)
-            mixed = mixed or part_mixed or (lazy and part_greedy)
-            lazy, greedy = lazy or part_lazy, greedy or part_greedy
-        return lazy, greedy, mixed
-    if isinstance(node, rx.Union):
-        found = [quantifiers(b) for b in node.branches]
-        return any(f[0] for f in found), any(f[1] for f in found), any(f[2] for f in found)
-    return False, False, False
+        stack.extend(children(n))

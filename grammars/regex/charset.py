@@ -43,6 +43,19 @@ def complement(ranges: Ranges) -> Ranges:
     return tuple(out)
 
 
+def intersection(a: Ranges, b: Ranges) -> Ranges:
+    out, i, j = [], 0, 0
+    while i < len(a) and j < len(b):
+        lo, hi = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
+        if lo <= hi:
+            out.append((lo, hi))
+        if a[i][1] < b[j][1]:
+            i += 1
+        else:
+            j += 1
+    return tuple(out)
+
+
 def contains(ranges: Ranges, point: int) -> bool:
     return any(lo <= point <= hi for lo, hi in ranges)
 

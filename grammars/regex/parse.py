@@ -15,6 +15,7 @@ from grammars.limits import DEFAULT_LIMITS, Limits
 from grammars.regex import charset
 from grammars.regex.syntax import (
     EPSILON,
+    Behind,
     Boundary,
     Chars,
     Concat,
@@ -228,7 +229,7 @@ class _Parser:
             elif self.take("!"):
                 look = True
             elif self.take("<=") or self.take("<!"):
-                raise self.unsupported("lookbehind", start)
+                return self.lookbehind(flags, depth, start)
             elif self.take("P=") or self.take("("):
                 raise self.unsupported("a back-reference or conditional", start)
             elif self.take("P<" if self.python else "<"):
@@ -244,6 +245,17 @@ class _Parser:
         if not self.take(")"):
             raise self.error("missing ) of this group", 1, start)
         return body if look is None else Lookahead(body, look)
+
+    def lookbehind(self, flags: _Flags, depth: int, start: int) -> Node:
+        negated = self.source[self.at - 1] == "!"
+        body = self.alternation(flags, depth + 1)
+        if not self.take(")"):
+            raise self.error("missing ) of this group", 1, start)
+        branches = body.branches if isinstance(body, Union) else (body,)
+        if not all(isinstance(b, Chars) for b in branches):
+            raise self.unsupported("lookbehind of anything but one character", start)
+        ranges = charset.normalise(r for b in branches if isinstance(b, Chars) for r in b.ranges)
+        return Behind(ranges, negated)
 
     def scoped_flags(self, flags: _Flags, start: int) -> _Flags:
         end = self.source.find(":", self.at)

@@ -58,6 +58,14 @@ class Boundary:
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """A position after a character of the set, or (`negated`) any other position."""
+
+    ranges: Ranges
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Lookahead:
     body: Node
     negated: bool
@@ -70,7 +78,7 @@ class Lowered:
     node: int
 
 
-Node = Chars | Concat | Union | Repeat | Start | End | Boundary | Lookahead | Lowered
+Node = Chars | Concat | Union | Repeat | Start | End | Boundary | Behind | Lookahead | Lowered
 EPSILON = Concat(())
 
 
