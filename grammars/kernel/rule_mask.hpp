@@ -74,10 +74,18 @@ class RuleMasks {
     std::string line;  // states within a newline: what was read of it since the state
     std::int32_t view = 0;
   };
+  // Nodes at which a lexeme may have ended under an obligation, for one way to end it, and the bytes that lead to them.
+  struct Fork {
+    Id terminals = 0;
+    std::string line;
+    std::vector<std::int32_t> nodes;
+    ByteSet bytes{};
+  };
   struct Interior {
     Mask inside;
     std::vector<Exit> exits;
-    std::vector<std::int32_t> forks;  // nodes below which a lexeme may have ended under an obligation
+    std::vector<Fork> forks;
+    std::vector<std::int32_t> unsure;  // nodes that are live or not by what follows
   };
   // ------------------------------------------------------------------ rows
   static void set(std::uint32_t* row, std::int32_t t) { row[t >> 5] |= 1u << (t & 31); }
@@ -143,10 +151,23 @@ class RuleMasks {
     const Interior& inside = interior(a);
     add(inside.inside, row);
     for (const Exit& e : inside.exits)
-      for (const Place& p : places_of(a, e)) add_judged(e.view, p, row);
-    for (std::int32_t node : inside.forks) walk_below(a, node, row);
+      for (const Place& p : places_of(a, e.terminals, e.line)) add_judged(e.view, p, row);
+    for (const Fork& f : inside.forks) walk_fork(a, f, row);
+    for (std::int32_t node : inside.unsure) walk_below(a, node, row);
     if (a.phase == RuleReader::kFresh) return at_boundary(a, row);
     follow(a, row);
+  }
+  void walk_fork(const Alternative& a, const Fork& f, std::uint32_t* row) {
+    ByteSet possible{};
+    for (const Place& p : places_of(a, f.terminals, f.line))
+      for (int b = 0; b < 256; ++b)
+        if (has(f.bytes, b) && begins(p, b)) put(possible, b);
+    for (std::int32_t node : f.nodes)
+      if (has(possible, trie_.all.byte[node])) walk_below(a, node, row);
+  }
+  // Can anything begin with byte b at this place?
+  bool begins(const Place& p, int b) {
+    return r_.scan.step(r_.fresh(p).state, b) || (r_.has_documents() && r_.begins_document(p.set, b));
   }
   // What begins between lexemes and is no regex.
   void at_boundary(const Alternative& a, std::uint32_t* row) {
@@ -304,7 +325,7 @@ class RuleMasks {
   void build(const Alternative& a, bool line, Interior& out) {
     const TrieView& t = trie_.all;
     std::vector<std::uint32_t> bits(static_cast<std::size_t>(words_), 0);
-    std::map<std::pair<Id, std::string>, std::vector<std::int32_t>> exits;
+    Groups exits, forks;
     struct Level { std::int32_t stop; Id state; };
     std::vector<Level> stack{{t.size(), a.state}};
     std::int64_t visited = 0;
@@ -315,9 +336,9 @@ class RuleMasks {
       int b = t.byte[i];
       Id next = r_.scan.step(at, b);
       bool root = stack.size() == 1;
-      if (!root && ends_at(a, at, line)) exits_at(i, at, b, next, a, line, exits, out.forks);
+      if (!root && ends_at(a, at, line)) exits_at(i, at, b, next, a, line, exits, forks);
       if (next && !certain(next, a)) {  // live or not by what follows: judged afresh
-        out.forks.push_back(i);
+        out.unsure.push_back(i);
         i = t.end[i];
         continue;
       }
@@ -338,6 +359,11 @@ class RuleMasks {
     meter_.charge(visited);
     out.inside = packed(bits);
     for (auto& [key, nodes] : exits) out.exits.push_back({key.first, key.second, view_of(nodes)});
+    for (auto& [key, nodes] : forks) {
+      out.forks.push_back({key.first, key.second, nodes, {}});
+      for (std::int32_t n : nodes) put(out.forks.back().bytes, t.byte[n]);
+      bytes_ += 100 + nodes.size() * 4;
+    }
     bytes_ += out.inside.bits.size() * 4 + out.inside.ids.size() * 4 + out.exits.size() * 48 + 100;
   }
   // Is an alternative in this lexer state live whatever the parser set is?
@@ -352,35 +378,34 @@ class RuleMasks {
     if (a.phase == RuleReader::kLineStart) return line;
     return !r_.scan.ends(state).empty();
   }
+  using Groups = std::map<std::pair<Id, std::string>, std::vector<std::int32_t>>;
   // Byte b at node i follows a lexeme that may have ended in state `at`; with it the lexeme goes on to `next`, if at all.
-  void exits_at(std::int32_t i, Id at, int b, Id next, const Alternative& a, bool line,
-                std::map<std::pair<Id, std::string>, std::vector<std::int32_t>>& exits, std::vector<std::int32_t>& forks) {
-    if (r_.g.longest && next) {
-      if (a.phase != RuleReader::kLineStart && r_.scan.no_longer_match(next, 0) != kNone) forks.push_back(i);
-      return;
-    }
+  void exits_at(std::int32_t i, Id at, int b, Id next, const Alternative& a, bool line, Groups& exits, Groups& forks) {
     std::string read;
     if (line || r_.in_newline(at, a.layout)) {
       read = trie_.all.path(i);
       read.pop_back();
     }
     if (a.phase == RuleReader::kLineStart) {
-      exits[{0, read}].push_back(i);
+      if (!next) exits[{0, read}].push_back(i);
       return;
     }
+    bool forked = r_.g.longest && next;
+    if (forked && r_.scan.no_longer_match(next, 0) == kNone) return;
     for (const Scanner::End& e : r_.scan.ends(at)) {
+      std::pair<Id, std::string> key{e.terminals, r_.has_newline(e.terminals) ? read : std::string()};
       if (e.obligations && r_.scan.looks_at(e.obligations, b)) {
-        if (r_.scan.step_obligations(e.obligations, b) != kNone) forks.push_back(i);
-        continue;
+        if (r_.scan.step_obligations(e.obligations, b) != kNone) forks[key].push_back(i);
+      } else {
+        (forked ? forks : exits)[key].push_back(i);
       }
-      exits[{e.terminals, r_.has_newline(e.terminals) ? read : std::string()}].push_back(i);
     }
   }
-  std::vector<Place> places_of(const Alternative& a, const Exit& e) {
+  std::vector<Place> places_of(const Alternative& a, Id terminals, const std::string& line) {
     Id layout = a.layout;
     bool first = a.phase == RuleReader::kFresh;
-    for (char c : e.line) layout = r_.layouts.column(layout, static_cast<unsigned char>(c), first), first = false;
-    return r_.after(a.set, layout, e.terminals, a.phase == RuleReader::kLineStart);
+    for (char c : line) layout = r_.layouts.column(layout, static_cast<unsigned char>(c), first), first = false;
+    return r_.after(a.set, layout, terminals, a.phase == RuleReader::kLineStart);
   }
 
   // ------------------------------------------------------------------ views: tries of tails, shared by content
@@ -531,22 +556,20 @@ class RuleMasks {
       return;
     }
     if (r_.scan.ends(x.state).empty()) return;
-    if (r_.g.longest && next) {
-      if (r_.scan.no_longer_match(next, 0) != kNone) rare = true;
-      return;
-    }
+    bool forked = r_.g.longest && next;
+    if (forked && r_.scan.no_longer_match(next, 0) == kNone) return;
     std::vector<Scanner::End> ends = r_.scan.ends(x.state);
     for (const Scanner::End& e : ends) {
-      if (e.obligations && r_.scan.looks_at(e.obligations, b)) {
-        if (r_.scan.step_obligations(e.obligations, b) != kNone) rare = true;
-        continue;
-      }
+      bool looked = e.obligations && r_.scan.looks_at(e.obligations, b);
+      if (looked && r_.scan.step_obligations(e.obligations, b) == kNone) continue;
       if (r_.has_newline(e.terminals) && !r_.layouts.inside(p.layout)) {
         rare = true;
         continue;
       }
       auto [first, last] = answer(x.slot, e.terminals, l);
-      for (std::size_t k = first; k < last; ++k) step(begin(l.slots[k], static_cast<Id>(k)), b, out, l, rare);
+      for (std::size_t k = first; k < last; ++k)
+        if (looked || forked) rare = rare || begins(l.slots[k], b);
+        else step(begin(l.slots[k], static_cast<Id>(k)), b, out, l, rare);
     }
   }
   std::pair<std::size_t, std::size_t> answer(Id slot, Id terminals, Learning& l) {

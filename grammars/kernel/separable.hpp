@@ -1,7 +1,8 @@
 // Which terminals can be told apart from what follows them: the static half of liveness.
 //
 // Terminal t is *separable* if after any match of t every terminal u that may come next has a first byte that continues no
-// match of any terminal begun at t, or if that holds for an ignored terminal that itself is separable from everything. Then
+// match of any terminal begun at t, or if that holds for an ignored terminal that itself is separable from everything, and
+// if no beginning of t leads only to matches that a terminal of higher priority takes. Then
 // a shortest derivation can always be spelled out lexeme by lexeme (`RuleReader`). Under "any" only what a terminal forbids
 // to follow it counts. False negatives cost time only.
 //
@@ -28,13 +29,13 @@ class Separability {
     std::vector<bool> spacer(n, false);  // ignored, and separable from everything
     for (std::size_t t = 0; t < n; ++t) {
       if (!regex(t) || !g_.terminals[t].ignored) continue;
-      spacer[t] = true;
+      spacer[t] = prevails(t);
       for (std::size_t u = 0; u < n; ++u)
         if (g_.parsed[u] && g_.terminals[u].kind != TerminalKind::Layout) spacer[t] = spacer[t] && clean(t, u);
     }
     all = true;
     for (std::size_t t = 0; t < n; ++t) {
-      separable[t] = is_separable(t, follow, spacer);
+      separable[t] = is_separable(t, follow, spacer) && prevails(t);
       if (!separable[t] && g_.parsed[t]) all = false;
     }
   }
@@ -50,6 +51,31 @@ class Separability {
       if (g_.terminals[u].kind == TerminalKind::Layout) continue;
       bool follows = anywhere ? static_cast<bool>(g_.parsed[u]) : follow[t][u >> 6] >> (u & 63) & 1;
       if (follows && !clean(t, u)) return false;
+    }
+    return true;
+  }
+  // Can every beginning of t be completed to a match that no terminal of higher priority matches too?
+  bool prevails(std::size_t t) {
+    if (!g_.longest || !regex(t)) return true;
+    std::vector<Id> higher;
+    for (std::size_t s = 0; s < g_.terminals.size(); ++s)
+      if (regex(s) && g_.terminals[s].priority > g_.terminals[t].priority && overlap(first_[t], first_[s])) higher.push_back(g_.terminals[s].regex);
+    if (higher.empty()) return true;
+    Id all = g_.terminals[t].regex, own = re_.conj({all, re_.negate(re_.alt(higher))});
+    std::unordered_set<std::uint64_t> seen;
+    std::vector<std::pair<Id, Id>> open{{all, own}};
+    while (!open.empty()) {
+      auto [r, alone] = open.back();
+      open.pop_back();
+      if (r == alone) continue;
+      if (!re_.live(alone)) return false;
+      meter_.charge(4);
+      for (int b = 0; b < 256; ++b) {
+        if (!has(re_.alphabet(), b)) continue;
+        std::pair<Id, Id> next{re_.live_step(r, b), re_.step(alone, b)};
+        if (next.first == RegexStore::kEmpty) continue;
+        if (seen.insert(static_cast<std::uint64_t>(next.first) << 32 | static_cast<std::uint32_t>(next.second)).second) open.push_back(next);
+      }
     }
     return true;
   }
