@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grammars.cfg import Cfg, Layout, Lexing, LoweredCfg, Symbol
 from grammars.errors import GrammarError, LimitExceeded, UnsupportedFeature
@@ -23,7 +23,11 @@ from grammars.lark.lookahead import Ending
 from grammars.lark.parse import parse_lark
 from grammars.lark.terminals import Terminals, unenforced
 from grammars.limits import DEFAULT_LIMITS, Limits
+from grammars.passes.embed_grammar import embed_grammar
 from grammars.passes.expand_repetition import Alternatives, Expansion, Sentence
+
+if TYPE_CHECKING:
+    from grammars.grammar import Grammar
 
 SPECIAL_IDS = 4096  # tokens that one <[...]> may name
 _IDS = re.compile(r"\[\s*\d+(\s*-\s*\d+)?(\s*,\s*\d+(\s*-\s*\d+)?)*\s*\]")
@@ -46,21 +50,31 @@ def lower_lark(
     lexer: Lexing = "longest",
     refine: Mapping[str, Sequence[str]] | None = None,
     imports: Mapping[str, str] | None = None,
+    grammars: Mapping[str, Grammar] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> LoweredCfg:
     """Lower the grammar `text` into `table`. O(size of what is reachable), templates and repetitions expanded.
 
     Raises GrammarError with a span, UnsupportedFeature for what is not enforced, LimitExceeded beyond `limits`.
     """
-    space = Loader(imports or {}, limits).load(parse_lark(lark.Source("", text), limits))
-    return _Lowering(space, table, lexer, refine or {}, limits).grammar(start)
+    loader = Loader(imports or {}, limits)
+    space = loader.load(parse_lark(lark.Source("", text), limits))
+    return _Lowering(space, loader, table, lexer, refine or {}, grammars or {}).grammar(start)
 
 
 class _Lowering:
     def __init__(
-        self, space: Namespace, table: Table, lexer: Lexing, refine: Mapping[str, Sequence[str]], limits: Limits
+        self,
+        space: Namespace,
+        loader: Loader,
+        table: Table,
+        lexer: Lexing,
+        refine: Mapping[str, Sequence[str]],
+        grammars: Mapping[str, Grammar],
     ) -> None:
-        self.space, self.table, self.lexer, self.limits = space, table, lexer, limits
+        self.space, self.loader, self.table, self.lexer = space, loader, table, lexer
+        self.grammars = grammars
+        self.limits = limits = loader.limits
         self.cfg = Cfg(table)
         self.expansion = Expansion(self.cfg, limits)
         self.terminals = Terminals(table, limits, _refinements(space, refine), lexer == "longest")
@@ -70,6 +84,8 @@ class _Lowering:
         self.virtual: dict[int, Symbol] = {}
         self.instances: dict[tuple[int, Sentence], Symbol] = {}
         self.todo: list[tuple[Slot, dict[str, Sentence], Symbol, Scope, int]] = []
+        self.nested: dict[int, Sentence] = {}  # by identity of the node
+        self.embedded: dict[str, Alternatives] = {}
         self.report: list[Any] = []
 
     # ------------------------------------------------------------------ the whole
@@ -83,12 +99,43 @@ class _Lowering:
         self.layout_terminals(space)
         self.validate(space)
         scope = Scope(space)
-        for symbol in self.ignored(space):
-            self.cfg.ignore(symbol)
+        before: Sentence = ()
+        if self.holds_grammars(space):
+            if space.layout is not None:
+                raise self.unsupported(space, "%layout in a grammar that holds other grammars", space.layout.span)
+            before = self.written_out(space)
+            scope = Scope(space, before)
+        else:
+            for symbol in self.ignored(space):
+                self.cfg.ignore(symbol)
         symbol = self.instance(slot, (), scope, 0)
         self.finish()
         self.layout(space)
+        if before:
+            inner, symbol = symbol, self.cfg.nonterminal(start)
+            self.expansion.rules(symbol, [(*before, inner)])
         return LoweredCfg(self.cfg, symbol, self.lexer, tuple(self.report))
+
+    def holds_grammars(self, space: Namespace) -> bool:
+        """Is there a ``%lark`` or the name of a context-free grammar in what the names of `space` lead to?"""
+        seen, todo = {id(space)}, [space]
+        while todo:
+            for slot in todo.pop().slots.values():
+                for body in slot.bodies:
+                    if id(body.home) not in seen:
+                        seen.add(id(body.home))
+                        todo.append(body.home)
+                    for n in lark.walk(body.node):
+                        if isinstance(n, lark.Nested) or (
+                            isinstance(n, lark.Reference) and self.grammar_named(n, body.home).is_cfg
+                        ):
+                            return True
+        return False
+
+    def written_out(self, space: Namespace) -> Sentence:
+        """What `space` ignores as an optional repetition."""
+        ignored = self.ignored(space)
+        return (self.expansion.star(tuple((s,) for s in ignored), "ignored"),) if ignored else ()
 
     def finish(self) -> None:
         while self.todo:
@@ -179,7 +226,45 @@ class _Lowering:
             return (self.skipping(self.json(n, home), scope),)
         if isinstance(n, lark.Embedded):
             return self.terminal(self.terminals.anonymous(n, home), "%regex", 0, home, n.span, scope)
-        raise self.unsupported(home, "this is not supported here", n.span)
+        if isinstance(n, lark.Nested):
+            return (self.nested_grammar(n, home, scope),)
+        assert isinstance(n, lark.Reference)
+        return self.reference(n, home, scope)
+
+    def nested_grammar(self, n: lark.Nested, home: Namespace, scope: Scope) -> Sentence:
+        """``%lark {...}``: lowered once for each place in the text."""
+        if id(n) not in self.nested:
+            space = self.loader.load(n.document)
+            if space.layout is not None:
+                raise self.unsupported(home, "%layout in a nested grammar", space.layout.span)
+            slot = space.slots.get("start")
+            if slot is None or slot.parameters:
+                raise home.error("a nested grammar begins with its rule start, and this one has none", n.span)
+            check_names(space)
+            before = self.written_out(space)
+            self.nested[id(n)] = (*before, self.instance(slot, (), Scope(space, before), 0))
+        return (*self.nested[id(n)], *scope.skip)
+
+    def grammar_named(self, n: lark.Reference, home: Namespace) -> Grammar:
+        found = self.grammars.get(n.name)
+        if found is None:
+            near = nearest(n.name, self.grammars)
+            raise home.error(f"no grammar is given for @{n.name}; give it in grammars={{name: grammar}}{near}", n.span)
+        return found
+
+    def reference(self, n: lark.Reference, home: Namespace, scope: Scope) -> Alternatives:
+        """``@name``: a regex is a terminal, a schema a JSON document, a context-free grammar a grammar of its own."""
+        grammar = self.grammar_named(n, home)
+        if n.name not in self.embedded:
+            try:
+                self.embedded[n.name] = embed_grammar(grammar, self.expansion, self.lexer, f"@{n.name}")
+            except UnsupportedFeature as e:
+                raise self.unsupported(home, e.message, n.span) from None
+            self.report.extend(grammar.report_rows())
+        ways = self.embedded[n.name]
+        if self.lexer == "longest" and grammar.kind == "regex" and () in ways:
+            raise home.error(f"@{n.name} matches the empty text; let it match at least one character", n.span)
+        return tuple((*w, *scope.skip) if w else w for w in ways)
 
     def named_terminal(self, slot: Slot, scope: Scope) -> Alternatives:
         if id(slot) in self.virtual:
