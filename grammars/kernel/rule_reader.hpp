@@ -60,7 +60,6 @@ class RuleReader {
     std::vector<Alternative> next;
     for (std::size_t i = 0; i < configs_.size(c); ++i) step(alternative(configs_.begin(c)[i]), b, next);
     Id made = live_config(next);
-    if (steps_.size() > kSteps) steps_.clear();
     steps_.emplace(key, std::pair<Id, std::int64_t>{made, meter_.used() - before});
     return made;
   }
@@ -102,37 +101,25 @@ class RuleReader {
     a.state = scan.start(chart.allowed(p.set), layouts.inside(p.layout));
     return a;
   }
-  // Where the parser may stand after a lexeme that is one of `terminals`.
-  std::vector<Place> after(Id set, Id layout, Id terminals, bool line_start = false) {
-    std::vector<Place> out;
-    if (line_start) {
-      indent(set, layout, out);
-      return out;
+  // Where the parser may stand after a lexeme that is one of `terminals`. The reference holds until the next `trim`.
+  const std::vector<Place>& after(Id set, Id layout, Id terminals, bool line_start = false) {
+    std::array<Id, 4> key{set, layout, terminals, line_start};
+    auto it = after_.find(key);
+    if (it != after_.end()) {
+      meter_.charge(it->second.work);
+      return it->second.places;
     }
-    std::vector<Id> plain;
-    bool stays = false, newline = false;
-    int bracket = 0;
-    std::vector<Id> all(chart.lists.begin(terminals), chart.lists.end(terminals));
-    for (Id t : all) {
-      const Terminal& x = g.terminals[t];
-      stays = stays || x.ignored || (x.inside && layouts.inside(layout));
-      if (g.layout.on && t == g.layout.newline) {
-        newline = true;
-        continue;
-      }
-      plain.push_back(t);
-      if (g.layout.on) bracket += g.layout.bracket[t];
-    }
-    Id next = plain.empty() ? Chart::kDead : chart.go(set, chart.lists.add(plain));
-    if (!chart.dead(next)) out.push_back({next, layouts.nested(layout, bracket)});
-    if (newline) indent(chart.go(set, chart.lists.add({g.layout.newline})), layout, out);
-    if (stays) {
-      Id same = layouts.forget(layout);
-      if (out.size() == 1 && out[0].layout == same) out[0].set = chart.either(out[0].set, set);
-      else out.push_back({set, same});
-    }
-    for (Place& p : out) p.set = with_interludes(p.set), p.layout = layouts.forget(p.layout);
-    return out;
+    std::int64_t before = meter_.used();
+    std::vector<Place> made;
+    if (line_start) indent(set, layout, made);
+    else made = find_after(set, layout, terminals);
+    for (Place& p : made) p.set = with_interludes(p.set), p.layout = layouts.forget(p.layout);
+    return after_.emplace(key, After{std::move(made), meter_.used() - before}).first->second.places;
+  }
+  // Drops memos that have grown too large; no references into them may be held.
+  void trim() {
+    if (steps_.size() > kSteps) steps_.clear();
+    if (after_.size() > kSteps) after_.clear();
   }
   // One byte of one alternative; appends what it becomes, dead ones included.
   void step(const Alternative& a, int b, std::vector<Alternative>& out) {
@@ -247,7 +234,7 @@ class RuleReader {
     }
   }
   std::size_t bytes() const {
-    return chart.bytes() + scan.bytes() + alternatives_.bytes() + configs_.bytes() + steps_.size() * 40 + searched_.size() * 40 +
+    return chart.bytes() + scan.bytes() + alternatives_.bytes() + configs_.bytes() + steps_.size() * 40 + searched_.size() * 40 + after_.size() * 80 +
            embedded_.size() * 200;
   }
 
@@ -260,6 +247,15 @@ class RuleReader {
   struct Searched {
     bool live;
     std::int64_t work;
+  };
+  struct After {
+    std::vector<Place> places;
+    std::int64_t work;
+  };
+  struct KeyHash {
+    std::size_t operator()(const std::array<Id, 4>& k) const {
+      return mix(mix(static_cast<std::uint32_t>(k[0]), static_cast<std::uint32_t>(k[1])), mix(static_cast<std::uint32_t>(k[2]), static_cast<std::uint32_t>(k[3])));
+    }
   };
 
  public:
@@ -307,6 +303,32 @@ class RuleReader {
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
     return configs_.add(ids);
+  }
+  std::vector<Place> find_after(Id set, Id layout, Id terminals) {
+    std::vector<Place> out;
+    std::vector<Id> plain;
+    bool stays = false, newline = false;
+    int bracket = 0;
+    std::vector<Id> all(chart.lists.begin(terminals), chart.lists.end(terminals));
+    for (Id t : all) {
+      const Terminal& x = g.terminals[t];
+      stays = stays || x.ignored || (x.inside && layouts.inside(layout));
+      if (g.layout.on && t == g.layout.newline) {
+        newline = true;
+        continue;
+      }
+      plain.push_back(t);
+      if (g.layout.on) bracket += g.layout.bracket[t];
+    }
+    Id next = plain.empty() ? Chart::kDead : chart.go(set, chart.lists.add(plain));
+    if (!chart.dead(next)) out.push_back({next, layouts.nested(layout, bracket)});
+    if (newline) indent(chart.go(set, chart.lists.add({g.layout.newline})), layout, out);
+    if (stays) {
+      Id same = layouts.forget(layout);
+      if (out.size() == 1 && out[0].layout == same) out[0].set = chart.either(out[0].set, set);
+      else out.push_back({set, same});
+    }
+    return out;
   }
   // Under "any", readings that differ in the parser set alone are one.
   void merge(std::vector<Alternative>& all) {
@@ -608,6 +630,7 @@ class RuleReader {
   std::deque<Embedded> embedded_;
   std::unordered_map<std::uint64_t, std::vector<Id>> embedded_ids_;
   std::unordered_map<Id, Searched> searched_;
+  std::unordered_map<std::array<Id, 4>, After, KeyHash> after_;
   std::unordered_map<std::uint64_t, std::pair<Id, std::int64_t>> steps_;
   Id start_ = 0;
 };

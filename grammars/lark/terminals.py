@@ -198,7 +198,7 @@ class Terminals:
 
     def _regexp(self, node: Regexp, home: Namespace) -> Piece:
         try:
-            pattern = parse_regex(node.pattern, "python", self.limits, node.flags, properties=True)
+            pattern = parse_regex(node.pattern, "python", self.limits, node.flags)
             _reject_anchors(pattern.node)
             tree, flags = self._sealed(pattern.node)
             if not asserts(tree):

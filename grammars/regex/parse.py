@@ -44,23 +44,15 @@ class _Flags:
     ascii: bool = False
 
 
-def parse_regex(
-    pattern: str,
-    dialect: Dialect = "python",
-    limits: Limits = DEFAULT_LIMITS,
-    flags: str = "",
-    properties: bool = False,
-) -> Pattern:
+def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFAULT_LIMITS, flags: str = "") -> Pattern:
     """Parse `pattern`, with the letters `flags` (of ``aimsux``) in force. O(length).
-
-    `properties`: the Python dialect has ``\\p{...}`` too, as the `regex` package does (`re` refuses it).
 
     Raises GrammarError with a span where the pattern is malformed, UnsupportedFeature where it names something that is
     not a regular language or not supported, LimitExceeded beyond `limits`.
     """
     if len(pattern) > limits.source_bytes:
         raise LimitExceeded(len(pattern), limits.source_bytes, "source_bytes of a regex")
-    parser = _Parser(pattern, dialect, min(limits.depth, GROUP_DEPTH), properties)
+    parser = _Parser(pattern, dialect, min(limits.depth, GROUP_DEPTH))
     node = parser.alternation(parser.apply_flags(_Flags(), flags, "", 0), 0)
     if parser.at < len(pattern):
         raise parser.error("unbalanced parenthesis", 1)
@@ -68,9 +60,8 @@ def parse_regex(
 
 
 class _Parser:
-    def __init__(self, source: str, dialect: str, depth: int, properties: bool = False) -> None:
+    def __init__(self, source: str, dialect: str, depth: int) -> None:
         self.source, self.python, self.depth = source, dialect == "python", depth
-        self.properties = properties or not self.python
         self.at = 0
 
     # ------------------------------------------------------------------ helpers
@@ -314,7 +305,7 @@ class _Parser:
                 space = charset.ASCII_SPACE if self.python else charset.ECMA_SPACE
                 ranges = {"d": charset.DIGIT, "w": charset.WORD, "s": space}[lower]
             return charset.complement(ranges) if c.isupper() else ranges
-        if lower != "p" or not self.properties or self.source[self.at + 1 : self.at + 2] != "{":
+        if lower != "p" or self.source[self.at + 1 : self.at + 2] != "{":
             return None
         end = self.source.find("}", self.at)
         if end < 0:
