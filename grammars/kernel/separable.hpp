@@ -27,6 +27,7 @@ class Separability {
     follow_ = g_.adjacency(meter_);
     if (n && follow_.empty()) return;
     for (std::size_t t = 0; t < n; ++t) extending_.push_back(extending(static_cast<Id>(t)));
+    moves_.clear();
     spacer_.assign(n, false);
     for (std::size_t t = 0; t < n; ++t) {
       if (!regex(t) || !g_.terminals[t].ignored) continue;
@@ -129,15 +130,40 @@ class Separability {
       open.pop_back();
       meter_.charge(4);
       bool ends = re_.nullable(r);
-      for (int b = 0; b < 256; ++b) {
-        if (!has(re_.alphabet(), b)) continue;
-        Id on = re_.live_step(s, b);
-        if (on == RegexStore::kEmpty) continue;
-        if (ends) put(out, b);
-        meet(re_.live_step(r, b), on);
+      const std::vector<Move>& there = moves(s);
+      if (ends)
+        for (const Move& m : there)
+          for (int w = 0; w < 4; ++w) out[w] |= m.bytes[w];
+      if (r == s) {
+        for (const Move& m : there) meet(m.to, m.to);
+        continue;
       }
+      const std::vector<Move>& here = moves(r);
+      for (const Move& m : here)
+        for (const Move& n : there)
+          if (overlap(m.bytes, n.bytes)) meet(m.to, n.to);
     }
     return out;
+  }
+  // The live derivatives of a regex, each with the bytes that lead to it. The reference holds for good.
+  struct Move {
+    ByteSet bytes;
+    Id to;
+  };
+  const std::vector<Move>& moves(Id r) {
+    auto [it, fresh] = moves_.try_emplace(r);
+    if (!fresh) return it->second;
+    std::vector<Move> made;
+    std::unordered_map<Id, std::size_t> at;
+    for (int b = 0; b < 256; ++b) {
+      Id next = has(re_.alphabet(), b) ? re_.live_step(r, b) : RegexStore::kEmpty;
+      if (next == RegexStore::kEmpty) continue;
+      auto [place, added] = at.try_emplace(next, made.size());
+      if (added) made.push_back({ByteSet{}, next});
+      put(made[place->second].bytes, b);
+    }
+    meter_.charge(16);
+    return moves_[r] = std::move(made);
   }
   static bool overlap(const ByteSet& a, const ByteSet& b) { return (a[0] & b[0]) | (a[1] & b[1]) | (a[2] & b[2]) | (a[3] & b[3]); }
 
@@ -148,6 +174,7 @@ class Separability {
   std::vector<std::vector<std::uint64_t>> follow_;
   std::vector<bool> spacer_;
   std::unordered_map<Id, bool> prevails_;
+  std::unordered_map<Id, std::vector<Move>> moves_;
 };
 
 }  // namespace constrain
