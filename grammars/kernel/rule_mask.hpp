@@ -86,7 +86,7 @@ class RuleMasks {
     Mask inside;
     std::vector<Exit> exits;
     std::vector<Fork> forks;
-    std::vector<std::int32_t> unsure;  // nodes that are live or not by what follows
+    std::map<Id, std::vector<std::int32_t>> unsure;  // by the lexer state they lead to: nodes live or not by what follows
   };
   // ------------------------------------------------------------------ rows
   static void set(std::uint32_t* row, std::int32_t t) { row[t >> 5] |= 1u << (t & 31); }
@@ -140,14 +140,20 @@ class RuleMasks {
     }
     ++stats.judgements;
     bytes_ += 60;
-    bool plain = a.phase != RuleReader::kEmbedded && !a.obligations && r_.plainly_live(a);
+    bool plain = a.phase != RuleReader::kEmbedded && !a.obligations && r_.plainly_live(a) && r_.sound(a.set);
     const Result* judged = plain ? &judge(a) : nullptr;
-    bool whole = judged && judged->rare.empty() && !begins_more(a) && (a.phase == RuleReader::kFresh || !may_end(a));
+    bool whole = judged && judged->rare.empty() && interior(a).unsure.empty() && !begins_more(a) && (a.phase == RuleReader::kFresh || !may_end(a));
     if (whole) return *(masks_[id] = &judged->mask);
     std::vector<std::uint32_t> row(static_cast<std::size_t>(words_), 0);
     if (plain) {
       add(judged->mask, row.data());
       complete(a, *judged, row.data());
+      for (auto& [state, nodes] : interior(a).unsure) {
+        Alternative next = a;
+        next.state = state, next.phase = RuleReader::kInside;
+        if (a.phase != RuleReader::kFresh || r_.live(next))
+          for (std::int32_t node : nodes) walk_below(a, node, row.data());
+      }
       if (a.phase == RuleReader::kFresh) at_boundary(a, row.data());
       else follow(a, row.data());
     } else {
@@ -342,8 +348,8 @@ class RuleMasks {
       Id next = r_.scan.step(at, b);
       bool root = stack.size() == 1;
       if (!root && ends_at(a, at, line)) exits_at(i, at, b, next, a, line, exits, forks);
-      if (next && !certain(next, a)) {  // live or not by what follows: judged afresh
-        out.unsure.push_back(i);
+      if (next && !r_.certain(next, a.phase == RuleReader::kLineStart ? a.phase : static_cast<Id>(RuleReader::kInside))) {  // live or not by what follows: judged afresh
+        out.unsure[next].push_back(i);
         i = t.end[i];
         continue;
       }
@@ -369,14 +375,6 @@ class RuleMasks {
       bytes_ += 100 + nodes.size() * 4;
     }
     bytes_ += out.inside.bits.size() * 4 + out.inside.ids.size() * 4 + out.exits.size() * 48 + 100;
-  }
-  // Is an alternative in this lexer state live whatever the parser set is?
-  bool certain(Id state, const Alternative& a) {
-    Alternative x = a;
-    x.state = state;
-    x.phase = a.phase == RuleReader::kFresh ? static_cast<Id>(RuleReader::kInside) : a.phase;
-    x.obligations = 0;
-    return r_.plainly_live(x);
   }
   bool ends_at(const Alternative& a, Id state, bool line) {
     if (a.phase == RuleReader::kLineStart) return line;
@@ -492,7 +490,9 @@ class RuleMasks {
     return it->second;
   }
   // What tokens can see of a place: which terminals may be taken there.
-  Id observed(const Place& p) { return r_.chart.allowed(p.set) << 1 | static_cast<Id>(r_.layouts.inside(p.layout)); }
+  Id observed(const Place& p) {
+    return r_.chart.allowed(p.set) << 2 | static_cast<Id>(r_.layouts.inside(p.layout)) << 1 | static_cast<Id>(r_.sound(p.set));
+  }
   // Adds the places of the answer to `slots`; returns what is observed of them.
   Id ask(const Alternative& a, Slots& slots, const Question& q) {
     Place from = slots[static_cast<std::size_t>(q.slot)];
@@ -543,7 +543,6 @@ class RuleMasks {
         if (possible) l.rare.push_back({-1, node, 0});
       }
     }
-    for (std::int32_t node : inside.unsure) l.rare.push_back({-1, node, 0});
     meter_.charge(stats.nodes - before);
     nodes_[l.at].result = static_cast<std::int32_t>(results_.size());
     results_.push_back({packed(l.row), std::move(l.rare)});
@@ -571,10 +570,12 @@ class RuleMasks {
   void step(const Reading& x, int b, std::vector<Reading>& out, Learning& l, bool& rare) {
     Place p = l.slots[static_cast<std::size_t>(x.slot)];
     Id next = r_.scan.step(x.state, b);
-    Alternative here;
-    here.set = p.set, here.layout = p.layout, here.state = x.state, here.phase = RuleReader::kInside;
+    if (!r_.sound(p.set)) {
+      rare = true;
+      return;
+    }
     if (next) {
-      if (certain(next, here)) out.push_back({x.slot, next, true});
+      if (r_.certain(next, RuleReader::kInside)) out.push_back({x.slot, next, true});
       else rare = true;
     }
     if (!x.inside) {
