@@ -98,7 +98,7 @@ class Cfg:
         return self._terminal(Terminal(name, "json", root))
 
     def special(self, name: str) -> Symbol:
-        """A terminal that matches the special token `name` (or "[id]"), which has no bytes."""
+        """A terminal that matches the special token `name` (or one of "[7]", "[5-9,12]" by id), which has no bytes."""
         return self._terminal(Terminal(name, "special", self.table.blob(name.encode())))
 
     def virtual(self, name: str) -> Symbol:

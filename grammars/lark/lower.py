@@ -23,13 +23,14 @@ from grammars.lark.lookahead import Ending
 from grammars.lark.parse import parse_lark
 from grammars.lark.terminals import Terminals, unenforced
 from grammars.limits import DEFAULT_LIMITS, Limits
+from grammars.passes.drop_empty import drop_empty
 from grammars.passes.embed_grammar import embed_grammar
 from grammars.passes.expand_repetition import Alternatives, Expansion, Sentence
+from grammars.passes.measure_regex import Reaches
 
 if TYPE_CHECKING:
     from grammars.grammar import Grammar
 
-SPECIAL_IDS = 4096  # tokens that one <[...]> may name
 _IDS = re.compile(r"\[\s*\d+(\s*-\s*\d+)?(\s*,\s*\d+(\s*-\s*\d+)?)*\s*\]")
 _REGULAR = frozenset({"lazy", "suffix", "stop"})
 
@@ -84,6 +85,7 @@ class _Lowering:
         self.virtual: dict[int, Symbol] = {}
         self.instances: dict[tuple[int, Sentence], Symbol] = {}
         self.todo: list[tuple[Slot, dict[str, Sentence], Symbol, Scope, int]] = []
+        self.reaches = Reaches(table)
         self.nested: dict[int, Sentence] = {}  # by identity of the node
         self.embedded: dict[str, Alternatives] = {}
         self.report: list[Any] = []
@@ -290,14 +292,10 @@ class _Lowering:
                     raise home.error(f"the terminal {name} matches the empty text; {advice}", span)
                 if e.unless is not None:
                     raise self.unsupported(home, f"{name} matches the empty text and looks ahead", span)
-                node = self.nonempty(node)
+                node = drop_empty(node, self.table)
                 ways.append(())
             ways.append(self.skipping(self.symbol(name, node, e.unless, priority), scope))
         return tuple(dict.fromkeys(ways))
-
-    def nonempty(self, node: int) -> int:
-        t = self.table
-        return t.empty() if node == t.epsilon() else t.conjunction(node, t.negation(t.epsilon()))
 
     def symbol(self, name: str, node: int, unless: int | None, priority: int | None) -> Symbol:
         """The terminal of a language; one that has no name takes the priority of a named one with the same language."""
@@ -305,6 +303,7 @@ class _Lowering:
             priority = self.priorities.get((node, unless), 0)
         key = (node, unless, priority)
         if key not in self.endings:
+            self.reaches.check(node, f"the terminal {name}")
             self.endings[key] = self.cfg.terminal(name, node, unless, priority)
         return self.endings[key]
 
@@ -319,14 +318,7 @@ class _Lowering:
             raise self.unsupported(
                 home, f"{what} is not supported; write <[id]>, <[low-high]> or a list of these", n.span
             )
-        ids: dict[int, None] = {}
-        for part in n.text[1:-1].split(","):
-            low, _, high = part.partition("-")
-            first, last = int(low[:18]), int((high or low).strip()[:18])
-            if last - first + len(ids) >= SPECIAL_IDS:
-                raise LimitExceeded(last - first + len(ids) + 1, SPECIAL_IDS, "tokens named by <[...]>")
-            ids.update(dict.fromkeys(range(first, last + 1)))
-        return tuple(self.skipping(self.special_symbol(f"[{i}]"), scope) for i in ids)
+        return (self.skipping(self.special_symbol(re.sub(r"\s", "", n.text)), scope),)
 
     def special_symbol(self, name: str) -> Symbol:
         blob = -1 - self.table.blob(name.encode())
@@ -360,7 +352,7 @@ class _Lowering:
             named = slot is not None and slot.terminal and slot.bodies
             endings = self.terminals.named(slot, space) if named and slot else self.terminals.anonymous(body, space)
             for e in endings:
-                node = self.nonempty(e.node) if self.table.nullable(e.node) else e.node
+                node = drop_empty(e.node, self.table)
                 name = slot.name if slot else "%ignore"
                 found.append(self.symbol(name, node, e.unless, slot.priority if slot else None))
         return list(dict.fromkeys(found))

@@ -315,12 +315,35 @@ class Terminals:
         if not isinstance(chunks, list) or not all(isinstance(c, str) for c in chunks):
             wanted = "a list of strings" if kind == "substring_chunks" else "a string"
             raise home.error(f"{kind} takes {wanted}", node.span)
+        return self.runs([self.literal(Literal(c, False, node.span), home) for c in chunks if c])
+
+    def runs(self, chunks: list[int]) -> int:
+        """Any run of consecutive chunks: within either half, or from the one into the other. O(chunks * log chunks)."""
         t = self.table
-        rest, starts = t.epsilon(), [t.epsilon()]
-        for chunk in reversed([c for c in chunks if c]):
-            rest = t.repeat(t.concat(self.literal(Literal(chunk, False, node.span), home), rest), 0, 1)
-            starts.append(rest)
-        return t.disjunction(*dict.fromkeys(starts))
+        level = [_Runs(c, t.repeat(c, 0, 1), t.repeat(c, 0, 1), t.repeat(c, 0, 1)) for c in chunks]
+        while len(level) > 1:
+            pairs = [_Runs.joined(a, b, t) for a, b in zip(level[::2], level[1::2], strict=False)]
+            level = pairs + ([level[-1]] if len(level) % 2 else [])
+        return level[0].any if level else t.epsilon()
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """A row of chunks: all of them, those it begins with, those it ends with, and any run of them; or nothing."""
+
+    all: int
+    first: int
+    last: int
+    any: int
+
+    @staticmethod
+    def joined(a: _Runs, b: _Runs, t: Table) -> _Runs:
+        return _Runs(
+            t.concat(a.all, b.all),
+            t.disjunction(a.first, t.concat(a.all, b.first)),
+            t.disjunction(b.last, t.concat(a.last, b.all)),
+            t.disjunction(a.any, b.any, t.concat(a.last, b.first)),
+        )
 
 
 def _may_be_empty(p: Piece, table: Table) -> bool:
