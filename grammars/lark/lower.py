@@ -81,7 +81,9 @@ class _Lowering:
         self.terminals = Terminals(table, limits, _refinements(space, refine), lexer == "longest")
         self.endings: dict[tuple[int, int | None, int], Symbol] = {}
         self.priorities: dict[tuple[int, int | None], int] = {}  # of languages that have a name
+        self.written: dict[tuple[object, ...], Alternatives] = {}  # strings and regexes in rules
         self.named: dict[int, Alternatives] = {}  # terminals by identity of the slot
+        self.shown = {id(slot): name for name, slot in space.slots.items()}
         self.virtual: dict[int, Symbol] = {}
         self.instances: dict[tuple[int, Sentence], Symbol] = {}
         self.todo: list[tuple[Slot, dict[str, Sentence], Symbol, Scope, int]] = []
@@ -159,7 +161,8 @@ class _Lowering:
         self, node: lark.Node, home: Namespace, arguments: dict[str, Sentence], scope: Scope, depth: int, name: str
     ) -> Alternatives:
         def combine(n: lark.Node, given: list[Alternatives]) -> Alternatives:
-            self.expansion.charge(1)
+            if arguments:  # the body of a template is expanded again for each instance
+                self.expansion.charge(1)
             if isinstance(n, lark.Sequence):
                 return self.expansion.sequence(given, name)
             if isinstance(n, lark.Choice):
@@ -220,7 +223,14 @@ class _Lowering:
     def atom(self, n: lark.Node, home: Namespace, scope: Scope) -> Alternatives:
         if isinstance(n, lark.Literal) and not n.text:
             return ((),)
-        if isinstance(n, lark.Literal | lark.Regexp | lark.CharRange | lark.Both | lark.Not):
+        if isinstance(n, lark.Literal | lark.Regexp):
+            text, flags = (n.text, n.ignore_case) if isinstance(n, lark.Literal) else (n.pattern, n.flags)
+            key = (type(n), text, flags, scope.skip)
+            if key not in self.written:
+                endings = self.terminals.anonymous(n, home)
+                self.written[key] = self.terminal(endings, _shown(n, home), 0, home, n.span, scope)
+            return self.written[key]
+        if isinstance(n, lark.CharRange | lark.Both | lark.Not):
             return self.terminal(self.terminals.anonymous(n, home), _shown(n, home), 0, home, n.span, scope)
         if isinstance(n, lark.Special):
             return self.special(n, home, scope)
@@ -276,7 +286,8 @@ class _Lowering:
                 advice = "%declare gives no text; define it, or have %layout produce it"
                 raise slot.home.error(f"the terminal {slot.name} is used and only declared; {advice}", slot.span)
             endings = self.terminals.named(slot, self.space)
-            self.named[id(slot)] = self.terminal(endings, slot.name, slot.priority, slot.home, slot.span, scope)
+            name = self.shown.get(id(slot), slot.name)
+            self.named[id(slot)] = self.terminal(endings, name, slot.priority, slot.home, slot.span, scope)
         return self.named[id(slot)]
 
     def terminal(
@@ -353,7 +364,7 @@ class _Lowering:
             endings = self.terminals.named(slot, space) if named and slot else self.terminals.anonymous(body, space)
             for e in endings:
                 node = drop_empty(e.node, self.table)
-                name = slot.name if slot else "%ignore"
+                name = self.shown.get(id(slot), slot.name) if slot else "%ignore"
                 found.append(self.symbol(name, node, e.unless, slot.priority if slot else None))
         return list(dict.fromkeys(found))
 

@@ -20,6 +20,7 @@ from grammars.ir import Op, Table
 from grammars.lark.lazy import PLAIN, Flags, prefix_free, quantifiers, split_lazy
 from grammars.lark.load import Body, Namespace, Slot
 from grammars.lark.lookahead import Ending, variants
+from grammars.lark.stop import stopped
 from grammars.lark.syntax import (
     Attribute,
     Both,
@@ -284,19 +285,12 @@ class Terminals:
                     raise _unsupported(home, "a suffix that is empty or looks ahead is not supported", a.span)
                 found = [Ending(self.lazy(t.concat(node, ends[0].node)))]
             else:
-                found = [Ending(self.stopped(node, a, home))]
+                if not isinstance(a.value, Literal) or a.value.ignore_case or not a.value.text:
+                    raise _unsupported(
+                        home, "stop is supported for strings that are not empty; else use suffix", a.span
+                    )
+                found = stopped(node, a.value.text, t)
         return found
-
-    def stopped(self, node: int, a: Attribute, home: Namespace) -> int:
-        """The words of `node` that a search for the stop string leaves whole: with the stop string after them, no proper
-        prefix of the whole is a word followed by the stop string."""
-        if not isinstance(a.value, Literal) or a.value.ignore_case or not a.value.text:
-            raise _unsupported(home, "stop is supported for strings that are not empty; else use suffix", a.span)
-        t, stop = self.table, a.value.text
-        inside = t.concat(node, self.literal(a.value, home), self.text)
-        periods = [p for p in range(1, len(stop)) if stop.startswith(stop[p:])]
-        overlaps = [t.concat(node, t.literal(stop[:p].encode())) for p in periods]
-        return t.conjunction(node, *(t.negation(x) for x in (inside, *overlaps)))
 
     def substring(self, node: Embedded, home: Namespace) -> int:
         """``%regex {"substring_...": ...}``: any run of consecutive chunks, or nothing. O(chunks)."""
@@ -339,15 +333,20 @@ class _Runs:
     @staticmethod
     def joined(a: _Runs, b: _Runs, t: Table) -> _Runs:
         return _Runs(
-            t.concat(a.all, b.all),
+            _written_together(a.all, b.all, t),
             t.disjunction(a.first, t.concat(a.all, b.first)),
             t.disjunction(b.last, t.concat(a.last, b.all)),
             t.disjunction(a.any, b.any, t.concat(a.last, b.first)),
         )
 
 
+def _written_together(a: int, b: int, t: Table) -> int:
+    """Two literals as one."""
+    return t.literal(t.blobs[t.nodes[a][1]] + t.blobs[t.nodes[b][1]])
+
+
 def _may_be_empty(p: Piece, table: Table) -> bool:
-    return widths(p.node, table)[0] == 0
+    return table.nullable(p.lowered) if p.lowered is not None else widths(p.node, table)[0] == 0
 
 
 _WORDS = re.compile(r"\w+|\W", re.DOTALL)
