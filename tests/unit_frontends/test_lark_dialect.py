@@ -91,8 +91,8 @@ def test_lazy_suffix_and_stop():
     check(
         'start: head ("<e>" /[a-z]+/)?\nhead[stop="<e>"]: /[a-z<>]+/', ["a<e>b", "ab", "a<b", "a<e"], ["a<e>", "a<e>1"]
     )
-    check('start: x "aa"?\nx[stop="aa"]: /[ab]+/', ["ab", "baa", "babaa", "a"], ["aab", "baaa", "aaa"], lexer="any")
-    check('start: x "aba" /[ab]+/?\nx[stop="aba"]: /[ab]+/', ["baba", "bbabab"], ["ababa", "bab"])
+    check('start: x "aa"?\nx[stop="aa"]: /[ab]+/', ["ab", "baa", "babaa", "aab", "aaa"], ["baab", "baaa"], lexer="any")
+    check('start: x "aba" /[ab]+/?\nx[stop="aba"]: /[ab]+/', ["baba", "bbabab", "ababa"], ["bab", "aba"])
     check('start: T\nT[suffix=END]: /[^!]*/\nEND: "end" | "fin"', ["the end", "fin"], ["finend", "en"])
 
 
@@ -384,8 +384,8 @@ HOSTILE = [
     'start: p{"a"}\np{x}: p{q{x}}\nq{x}: x x',
     'start: t0{"a"}\n' + "".join(f"t{i}{{x}}: t{i + 1}{{x x}} t{i + 1}{{x}}\n" for i in range(100)) + "t100{x}: x",
     "start: A0\n" + "".join(f"A{i}: A{i + 1} A{i + 1}\n" for i in range(60)) + 'A60: "a"',
-    "start: A0\n" + "".join(f'A{i}: "a" A{i + 1}?\n' for i in range(20_000)) + 'A20000: "a"',
-    "start: r0\n" + "".join(f'r{i}: "a" r{i + 1}?\n' for i in range(20_000)) + 'r20000: "a"',
+    "start: A0\n" + "".join(f'A{i}: "a" A{i + 1}?\n' for i in range(5_000)) + 'A5000: "a"',
+    "start: r0\n" + "".join(f'r{i}: "a" r{i + 1}?\n' for i in range(5_000)) + 'r5000: "a"',
     "start: start | start start |",
     "start: start",
     "start: a\na: b\nb: a",
