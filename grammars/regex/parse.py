@@ -305,7 +305,7 @@ class _Parser:
                 space = charset.ASCII_SPACE if self.python else charset.ECMA_SPACE
                 ranges = {"d": charset.DIGIT, "w": charset.WORD, "s": space}[lower]
             return charset.complement(ranges) if c.isupper() else ranges
-        if lower != "p" or self.python or self.source[self.at + 1 : self.at + 2] != "{":
+        if lower != "p" or self.source[self.at + 1 : self.at + 2] != "{":
             return None
         end = self.source.find("}", self.at)
         if end < 0:
