@@ -93,7 +93,8 @@ def _composed(a: Grammar, b: Grammar, op: Op, table: Table) -> Grammar:
     parts = [embed_grammar(g, expansion, "any", name) for g, name in ((a, "left"), (b, "right"))]
     start = expansion.cfg.nonterminal("start")
     expansion.rules(start, expansion.sequence(parts) if op == Op.CONCAT else (*parts[0], *parts[1]))
-    lowered = LoweredCfg(expansion.cfg, start, "any", (*a.report_rows(), *b.report_rows()))
+    rows = tuple(r for g in (a, b) for r in (g.lowered.embedded if g.is_cfg else g.report_rows()))
+    lowered = LoweredCfg(expansion.cfg, start, "any", rows)
     return _from_cfg("cfg", lowered, {"lexer": "any"}, a.limits)
 
 

@@ -118,7 +118,13 @@ class _Lowering:
         if before:
             inner, symbol = symbol, self.cfg.nonterminal(start)
             self.expansion.rules(symbol, [(*before, inner)])
-        return LoweredCfg(self.cfg, symbol, self.lexer, tuple(self.report))
+        return LoweredCfg(self.cfg, symbol, self.lexer, tuple(self.report), self.unused())
+
+    def unused(self) -> tuple[str, ...]:
+        """Names defined in the text itself, not imported, that were never used."""
+        used = {key[0] for key in self.instances} | self.virtual.keys() | self.terminals.used(self.named)
+        own = (s for s in self.space.slots.values() if s.bodies and s.home is self.space)
+        return tuple(s.name for s in own if id(s) not in used and not s.name.startswith("_"))
 
     def holds_grammars(self, space: Namespace) -> bool:
         """Is there a ``%lark`` or the name of a context-free grammar in what the names of `space` lead to?"""
@@ -272,7 +278,7 @@ class _Lowering:
                 self.embedded[n.name] = embed_grammar(grammar, self.expansion, self.lexer, f"@{n.name}")
             except UnsupportedFeature as e:
                 raise self.unsupported(home, e.message, n.span) from None
-            self.report.extend(grammar.report_rows())
+            self.report.extend(grammar.lowered.embedded if grammar.is_cfg else grammar.report_rows())
         ways = self.embedded[n.name]
         if self.lexer == "longest" and grammar.kind == "regex" and () in ways:
             raise home.error(f"@{n.name} matches the empty text; let it match at least one character", n.span)
@@ -361,6 +367,8 @@ class _Lowering:
             if slot is not None and id(slot) in self.virtual:
                 raise space.error(f"{slot.name} is produced by %layout and cannot be ignored", statement.span)
             named = slot is not None and slot.terminal and slot.bodies
+            if slot is not None:
+                self.terminals.wanted.add(id(slot))
             endings = self.terminals.named(slot, space) if named and slot else self.terminals.anonymous(body, space)
             for e in endings:
                 node = drop_empty(e.node, self.table)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from grammars.errors import GrammarError, LimitExceeded, UnsupportedFeature
@@ -70,6 +70,8 @@ class Terminals:
     def __init__(self, table: Table, limits: Limits, refine: Mapping[str, list[bytes]], longest: bool) -> None:
         self.table, self.limits, self.refine, self.longest = table, limits, refine, longest
         self.pieces: dict[int, Piece] = {}  # by identity of the slot
+        self.below: dict[int, set[int]] = {}  # the terminals that one refers to, by identity
+        self.wanted: set[int] = set()  # those that rules and %ignore refer to
         self.text = table.text()
 
     # ------------------------------------------------------------------ from definitions
@@ -90,7 +92,18 @@ class Terminals:
     def anonymous(self, node: Node, home: Namespace) -> list[Ending]:
         """The languages of an expression of terminals that stands in a rule."""
         self._require(node, home, "an expression of terminals")
+        self.wanted.update(id(home.find(n.name, n.span)) for n in walk(node) if isinstance(n, Name))
         return self._endings(self._fold(node, home), home, node.span)
+
+    def used(self, slots: Iterable[int]) -> set[int]:
+        """Of terminals, by identity: these, the wanted ones, and all that they refer to."""
+        found = {*slots, *self.wanted}
+        todo = list(found)
+        while todo:
+            new = self.below.get(todo.pop(), set()) - found
+            found |= new
+            todo.extend(new)
+        return found
 
     def _endings(self, piece: Piece, home: Namespace, span: Span) -> list[Ending]:
         try:
@@ -122,6 +135,7 @@ class Terminals:
             active[id(top)] = top
             for body in top.bodies:
                 for target, span in self._references(top, body):
+                    self.below.setdefault(id(top), set()).add(id(target))
                     if id(target) in active:
                         names = [s.name for s in active.values()]
                         circle = [*names[names.index(target.name) :], target.name]
