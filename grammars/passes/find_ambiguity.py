@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import product
 
 from grammars.cfg import Cfg, Symbol
 from grammars.passes.find_left_recursion import components
 from grammars.passes.find_nullable import find_nullable
 
 WORK = 200_000  # chart items in all
-LENGTH = 9  # terminals of a sentence
+LENGTHS = (4, 6, 9)  # terminals of a sentence, the short ones first
+TRIES = 8  # sentences of each nonterminal and length
 Item = tuple[int, int, int]
 """(rule, dot, column in which it began)."""
 Place = tuple[int, int, int]
@@ -43,13 +45,11 @@ def find_ambiguous(cfg: Cfg, seed: int = 0, work: int = WORK) -> list[tuple[int,
     search = _Search(cfg, work)
     rng = random.Random(seed)
     found: dict[int, tuple[Symbol, ...]] = {}
-    for _ in range(24):
-        for n in range(len(cfg.nonterminals)):
-            if search.left <= 0:
-                return sorted(found.items())
-            if n in found or search.least[n] > LENGTH:
-                continue
-            sentence = search.sentence(n, rng)
+    for most, n in product((m for m in LENGTHS for _ in range(TRIES)), range(len(cfg.nonterminals))):
+        if search.left <= 0:
+            break
+        if n not in found and search.least[n] <= most:
+            sentence = search.sentence(n, rng, most)
             place = search.ambiguous(n, sentence) if sentence is not None else None
             if place is not None and sentence is not None:
                 found.setdefault(place[0], sentence[place[1] : place[2]])
@@ -68,7 +68,7 @@ class _Search:
         """The fewest terminals that each nonterminal derives (a large number: none)."""
         none = 1 << 40
         least = [none] * len(self.cfg.nonterminals)
-        for _ in range(LENGTH + len(least)):
+        for _ in range(len(least) + 1):
             before = list(least)
             for head, body in self.cfg.rules:
                 least[head] = min(least[head], sum(1 if s.terminal else least[s.index] for s in body))
@@ -77,8 +77,8 @@ class _Search:
                 break
         return least
 
-    def sentence(self, n: int, rng: random.Random) -> tuple[Symbol, ...] | None:
-        """A random sentence of at most `LENGTH` terminals, by leftmost derivation; None if it grew too long on the way."""
+    def sentence(self, n: int, rng: random.Random, most: int) -> tuple[Symbol, ...] | None:
+        """A random sentence of at most `most` terminals, by leftmost derivation; None if it took too long."""
         out: list[Symbol] = []
         stack, steps = [Symbol(False, n)], 0
         owed = self.least[n]  # terminals that what is on the stack derives at least
@@ -89,7 +89,7 @@ class _Search:
                 out.append(s)
                 owed -= 1
                 continue
-            spare = LENGTH - len(out) - owed
+            spare = most - len(out) - owed
             costs = {r: self._cost(r) - self.least[s.index] for r in self.ways[s.index]}
             fitting = [r for r, c in costs.items() if c <= (spare if steps < 40 else 0)]
             if not fitting or steps > 200:
@@ -98,7 +98,7 @@ class _Search:
             owed += costs[rule]
             stack.extend(reversed(self.cfg.rules[rule][1]))
         self.left -= steps
-        return tuple(out) if len(out) <= LENGTH else None
+        return tuple(out) if len(out) <= most else None
 
     def _cost(self, rule: int) -> int:
         return sum(1 if s.terminal else self.least[s.index] for s in self.cfg.rules[rule][1])

@@ -8,6 +8,7 @@ import pytest
 from oracles_cfg import random_rules
 
 import constrain
+from constrain.cli import main
 from grammars.passes.find_ambiguity import find_ambiguous, find_cyclic
 from grammars.passes.find_left_recursion import find_left_recursion
 from grammars.passes.find_nullable import find_nullable
@@ -105,3 +106,18 @@ def test_nullable_unproductive_and_left_recursive_by_definition():
         assert [n in nullable for n in count] == find_nullable(cfg)
         assert [n for n in count if n not in productive] == find_unproductive(cfg)
         assert [n for n in count if (n, n) in corner] == find_left_recursion(cfg)
+
+
+def test_check_on_the_command_line(tmp_path, capsys):
+    file = tmp_path / "g.lark"
+    file.write_text('start: s\ns: "if" s | "if" s "else" s | "x"\ny: "z"\n')
+    assert main(["check", "--lark", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "y/unused" in shown
+    assert 's/ambiguous: warning (two trees for: "if" "if"' in shown
+    file.write_text("start: r\n")
+    assert main(["check", "--lark", str(file)]) == 2
+    assert "line 1, column 8" in capsys.readouterr().err
+    file.write_text('root ::= "a"*')
+    assert main(["check", "--gbnf", str(file)]) == 0
+    assert main(["check", "--library", "lark"]) == 0
