@@ -52,6 +52,12 @@ class Grammar:
     def __and__(self, other: Grammar) -> Grammar:
         return self._compose(other, Op.AND)
 
+    def to_gbnf(self) -> str:
+        """The grammar as GBNF text. Raises UnsupportedFeature, by name, for what GBNF cannot say."""
+        from grammars.gbnf import write_gbnf
+
+        return write_gbnf(self)
+
     @property
     def is_cfg(self) -> bool:
         """Is it a context-free grammar (Lark, GBNF, or composed)? Then `lowered` is a `LoweredCfg`."""
@@ -87,8 +93,16 @@ def _composed(a: Grammar, b: Grammar, op: Op, table: Table) -> Grammar:
     parts = [embed_grammar(g, expansion, "any", name) for g, name in ((a, "left"), (b, "right"))]
     start = expansion.cfg.nonterminal("start")
     expansion.rules(start, expansion.sequence(parts) if op == Op.CONCAT else (*parts[0], *parts[1]))
-    lowered = LoweredCfg(expansion.cfg, start, "any", (*a.report_rows(), *b.report_rows()))
-    return Grammar("cfg", table, expansion.cfg.finish(start, "any"), {"lexer": "any"}, a.limits, lowered)
+    rows = tuple(r for g in (a, b) for r in (g.lowered.embedded if g.is_cfg else g.report_rows()))
+    lowered = LoweredCfg(expansion.cfg, start, "any", rows)
+    return _from_cfg("cfg", lowered, {"lexer": "any"}, a.limits)
+
+
+def _from_cfg(kind: str, lowered: LoweredCfg, options: dict[str, Any], limits: Limits) -> Grammar:
+    cfg = lowered.cfg
+    root = cfg.finish(lowered.start, lowered.lexing)
+    specials = (cfg.table.blobs[t.node].decode() for t in cfg.terminals if t.kind == "special")
+    return Grammar(kind, cfg.table, root, options, limits, lowered, tuple(dict.fromkeys(specials)))
 
 
 def regex(pattern: str, dialect: Literal["python", "ecma"] = "python", limits: Limits = DEFAULT_LIMITS) -> Grammar:
@@ -203,9 +217,17 @@ def lark(
     lowered = lower_lark(
         text, table, start=start, lexer=lexer, refine=refine, imports=imports, grammars=grammars, limits=limits
     )
-    root = lowered.cfg.finish(lowered.start, lowered.lexing)
     options = {"start": start, "lexer": lexer} | ({"library": library} if library else {})
-    return Grammar("lark", table, root, options, limits, lowered)
+    return _from_cfg("lark", lowered, options, limits)
+
+
+def gbnf(text: str, limits: Limits = DEFAULT_LIMITS) -> Grammar:
+    """The texts of a grammar in llama.cpp's GBNF, from its rule ``root``; every split that parses counts."""
+    from grammars.gbnf import lower_gbnf
+
+    if not isinstance(text, str):
+        raise GrammarError(f"a grammar must be a string, not {type(text).__name__}")
+    return _from_cfg("gbnf", lower_gbnf(text, Table(), limits), {"lexer": "any"}, limits)
 
 
 def _whitespace(option: Any) -> tuple[int, int]:

@@ -38,12 +38,13 @@ class Flags:
     @staticmethod
     def either(branches: Sequence[Flags]) -> Flags:
         """Of alternatives: a lazy one stops early where a greedy one goes on."""
-        mixed = any(b.mixed for b in branches)
-        for b in branches:
-            others = [o for o in branches if o is not b]
-            mixed = mixed or (b.lazy and any((o.greedy and not o.lazy) or o.sealed for o in others))
+        lazy, goes_on = sum(b.lazy for b in branches), [(b.greedy and not b.lazy) or b.sealed for b in branches]
+        clash = any(b.lazy and others > g for others in [sum(goes_on)] for b, g in zip(branches, goes_on, strict=True))
         return Flags(
-            any(b.lazy for b in branches), any(b.greedy for b in branches), any(b.sealed for b in branches), mixed
+            lazy > 0,
+            any(b.greedy for b in branches),
+            any(b.sealed for b in branches),
+            clash or any(b.mixed for b in branches),
         )
 
     def repeated(self, varies: bool, lazily: bool = False) -> Flags:

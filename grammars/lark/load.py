@@ -104,11 +104,14 @@ def _standard(name: str) -> Document:
 
 @functools.lru_cache(maxsize=64)
 def library_text(name: str) -> str | None:
-    """The text of the bundled grammar `name`, or None."""
+    """The text of the bundled grammar `name`, of the library or of those that come with this front end, or None."""
     if not name.replace("_", "").replace("-", "").isalnum():
         return None
-    file = resources.files("grammars").joinpath("library", f"{name}.lark")
-    return file.read_text(encoding="utf-8") if file.is_file() else None
+    for folder in (("library",), ("lark", "standard")):
+        file = resources.files("grammars").joinpath(*folder, f"{name}.lark")
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+    return None
 
 
 class Loader:

@@ -23,13 +23,14 @@ from grammars.lark.lookahead import Ending
 from grammars.lark.parse import parse_lark
 from grammars.lark.terminals import Terminals, unenforced
 from grammars.limits import DEFAULT_LIMITS, Limits
+from grammars.passes.drop_empty import drop_empty
 from grammars.passes.embed_grammar import embed_grammar
 from grammars.passes.expand_repetition import Alternatives, Expansion, Sentence
+from grammars.passes.measure_regex import Reaches
 
 if TYPE_CHECKING:
     from grammars.grammar import Grammar
 
-SPECIAL_IDS = 4096  # tokens that one <[...]> may name
 _IDS = re.compile(r"\[\s*\d+(\s*-\s*\d+)?(\s*,\s*\d+(\s*-\s*\d+)?)*\s*\]")
 _REGULAR = frozenset({"lazy", "suffix", "stop"})
 
@@ -80,10 +81,13 @@ class _Lowering:
         self.terminals = Terminals(table, limits, _refinements(space, refine), lexer == "longest")
         self.endings: dict[tuple[int, int | None, int], Symbol] = {}
         self.priorities: dict[tuple[int, int | None], int] = {}  # of languages that have a name
+        self.written: dict[tuple[object, ...], Alternatives] = {}  # strings and regexes in rules
         self.named: dict[int, Alternatives] = {}  # terminals by identity of the slot
+        self.shown = {id(slot): name for name, slot in space.slots.items()}
         self.virtual: dict[int, Symbol] = {}
         self.instances: dict[tuple[int, Sentence], Symbol] = {}
         self.todo: list[tuple[Slot, dict[str, Sentence], Symbol, Scope, int]] = []
+        self.reaches = Reaches(table)
         self.nested: dict[int, Sentence] = {}  # by identity of the node
         self.embedded: dict[str, Alternatives] = {}
         self.report: list[Any] = []
@@ -114,7 +118,13 @@ class _Lowering:
         if before:
             inner, symbol = symbol, self.cfg.nonterminal(start)
             self.expansion.rules(symbol, [(*before, inner)])
-        return LoweredCfg(self.cfg, symbol, self.lexer, tuple(self.report))
+        return LoweredCfg(self.cfg, symbol, self.lexer, tuple(self.report), self.unused())
+
+    def unused(self) -> tuple[str, ...]:
+        """Names defined in the text itself, not imported, that were never used."""
+        used = {key[0] for key in self.instances} | self.virtual.keys() | self.terminals.used(self.named)
+        own = (s for s in self.space.slots.values() if s.bodies and s.home is self.space)
+        return tuple(s.name for s in own if id(s) not in used and not s.name.startswith("_"))
 
     def holds_grammars(self, space: Namespace) -> bool:
         """Is there a ``%lark`` or the name of a context-free grammar in what the names of `space` lead to?"""
@@ -157,7 +167,8 @@ class _Lowering:
         self, node: lark.Node, home: Namespace, arguments: dict[str, Sentence], scope: Scope, depth: int, name: str
     ) -> Alternatives:
         def combine(n: lark.Node, given: list[Alternatives]) -> Alternatives:
-            self.expansion.charge(1)
+            if arguments:  # the body of a template is expanded again for each instance
+                self.expansion.charge(1)
             if isinstance(n, lark.Sequence):
                 return self.expansion.sequence(given, name)
             if isinstance(n, lark.Choice):
@@ -218,7 +229,14 @@ class _Lowering:
     def atom(self, n: lark.Node, home: Namespace, scope: Scope) -> Alternatives:
         if isinstance(n, lark.Literal) and not n.text:
             return ((),)
-        if isinstance(n, lark.Literal | lark.Regexp | lark.CharRange | lark.Both | lark.Not):
+        if isinstance(n, lark.Literal | lark.Regexp):
+            text, flags = (n.text, n.ignore_case) if isinstance(n, lark.Literal) else (n.pattern, n.flags)
+            key = (type(n), text, flags, scope.skip)
+            if key not in self.written:
+                endings = self.terminals.anonymous(n, home)
+                self.written[key] = self.terminal(endings, _shown(n, home), 0, home, n.span, scope)
+            return self.written[key]
+        if isinstance(n, lark.CharRange | lark.Both | lark.Not):
             return self.terminal(self.terminals.anonymous(n, home), _shown(n, home), 0, home, n.span, scope)
         if isinstance(n, lark.Special):
             return self.special(n, home, scope)
@@ -260,7 +278,7 @@ class _Lowering:
                 self.embedded[n.name] = embed_grammar(grammar, self.expansion, self.lexer, f"@{n.name}")
             except UnsupportedFeature as e:
                 raise self.unsupported(home, e.message, n.span) from None
-            self.report.extend(grammar.report_rows())
+            self.report.extend(grammar.lowered.embedded if grammar.is_cfg else grammar.report_rows())
         ways = self.embedded[n.name]
         if self.lexer == "longest" and grammar.kind == "regex" and () in ways:
             raise home.error(f"@{n.name} matches the empty text; let it match at least one character", n.span)
@@ -274,7 +292,8 @@ class _Lowering:
                 advice = "%declare gives no text; define it, or have %layout produce it"
                 raise slot.home.error(f"the terminal {slot.name} is used and only declared; {advice}", slot.span)
             endings = self.terminals.named(slot, self.space)
-            self.named[id(slot)] = self.terminal(endings, slot.name, slot.priority, slot.home, slot.span, scope)
+            name = self.shown.get(id(slot), slot.name)
+            self.named[id(slot)] = self.terminal(endings, name, slot.priority, slot.home, slot.span, scope)
         return self.named[id(slot)]
 
     def terminal(
@@ -290,14 +309,10 @@ class _Lowering:
                     raise home.error(f"the terminal {name} matches the empty text; {advice}", span)
                 if e.unless is not None:
                     raise self.unsupported(home, f"{name} matches the empty text and looks ahead", span)
-                node = self.nonempty(node)
+                node = drop_empty(node, self.table)
                 ways.append(())
             ways.append(self.skipping(self.symbol(name, node, e.unless, priority), scope))
         return tuple(dict.fromkeys(ways))
-
-    def nonempty(self, node: int) -> int:
-        t = self.table
-        return t.empty() if node == t.epsilon() else t.conjunction(node, t.negation(t.epsilon()))
 
     def symbol(self, name: str, node: int, unless: int | None, priority: int | None) -> Symbol:
         """The terminal of a language; one that has no name takes the priority of a named one with the same language."""
@@ -305,6 +320,7 @@ class _Lowering:
             priority = self.priorities.get((node, unless), 0)
         key = (node, unless, priority)
         if key not in self.endings:
+            self.reaches.check(node, f"the terminal {name}")
             self.endings[key] = self.cfg.terminal(name, node, unless, priority)
         return self.endings[key]
 
@@ -319,14 +335,7 @@ class _Lowering:
             raise self.unsupported(
                 home, f"{what} is not supported; write <[id]>, <[low-high]> or a list of these", n.span
             )
-        ids: dict[int, None] = {}
-        for part in n.text[1:-1].split(","):
-            low, _, high = part.partition("-")
-            first, last = int(low[:18]), int((high or low).strip()[:18])
-            if last - first + len(ids) >= SPECIAL_IDS:
-                raise LimitExceeded(last - first + len(ids) + 1, SPECIAL_IDS, "tokens named by <[...]>")
-            ids.update(dict.fromkeys(range(first, last + 1)))
-        return tuple(self.skipping(self.special_symbol(f"[{i}]"), scope) for i in ids)
+        return (self.skipping(self.special_symbol(re.sub(r"\s", "", n.text)), scope),)
 
     def special_symbol(self, name: str) -> Symbol:
         blob = -1 - self.table.blob(name.encode())
@@ -358,10 +367,12 @@ class _Lowering:
             if slot is not None and id(slot) in self.virtual:
                 raise space.error(f"{slot.name} is produced by %layout and cannot be ignored", statement.span)
             named = slot is not None and slot.terminal and slot.bodies
+            if slot is not None:
+                self.terminals.wanted.add(id(slot))
             endings = self.terminals.named(slot, space) if named and slot else self.terminals.anonymous(body, space)
             for e in endings:
-                node = self.nonempty(e.node) if self.table.nullable(e.node) else e.node
-                name = slot.name if slot else "%ignore"
+                node = drop_empty(e.node, self.table)
+                name = self.shown.get(id(slot), slot.name) if slot else "%ignore"
                 found.append(self.symbol(name, node, e.unless, slot.priority if slot else None))
         return list(dict.fromkeys(found))
 

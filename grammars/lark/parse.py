@@ -72,6 +72,7 @@ class _Open:
     negations: list[Span] = field(default_factory=list)
     arguments: list[Node] = field(default_factory=list)
     start: int = 0  # of the parts
+    ampersand: Span = (0, 0)
 
 
 class _Parser:
@@ -345,6 +346,7 @@ class _Parser:
             elif kind == "&":
                 self.s.next()
                 self.newlines()
+                frame.ampersand = token.span
                 self.end_parts(frame, token)
                 frame.start = self.s.token.start
             elif kind in ("(", "["):
@@ -412,6 +414,8 @@ class _Parser:
     def end_branch(self, frame: _Open, token: Token) -> None:
         self.end_parts(frame, token)
         c = frame.conjuncts
+        if len(c) > 1 and any(isinstance(x, Sequence) and not x.parts for x in c):
+            raise self.s.error("an operand of this & is missing", frame.ampersand)
         frame.branches.append(c[0] if len(c) == 1 else Both(tuple(c), (c[0].span[0], c[-1].span[1])))
         frame.conjuncts = []
 

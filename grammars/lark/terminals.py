@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from grammars.errors import GrammarError, LimitExceeded, UnsupportedFeature
@@ -20,6 +20,7 @@ from grammars.ir import Op, Table
 from grammars.lark.lazy import PLAIN, Flags, prefix_free, quantifiers, split_lazy
 from grammars.lark.load import Body, Namespace, Slot
 from grammars.lark.lookahead import Ending, variants
+from grammars.lark.stop import stopped
 from grammars.lark.syntax import (
     Attribute,
     Both,
@@ -69,6 +70,8 @@ class Terminals:
     def __init__(self, table: Table, limits: Limits, refine: Mapping[str, list[bytes]], longest: bool) -> None:
         self.table, self.limits, self.refine, self.longest = table, limits, refine, longest
         self.pieces: dict[int, Piece] = {}  # by identity of the slot
+        self.below: dict[int, set[int]] = {}  # the terminals that one refers to, by identity
+        self.wanted: set[int] = set()  # those that rules and %ignore refer to
         self.text = table.text()
 
     # ------------------------------------------------------------------ from definitions
@@ -89,7 +92,18 @@ class Terminals:
     def anonymous(self, node: Node, home: Namespace) -> list[Ending]:
         """The languages of an expression of terminals that stands in a rule."""
         self._require(node, home, "an expression of terminals")
+        self.wanted.update(id(home.find(n.name, n.span)) for n in walk(node) if isinstance(n, Name))
         return self._endings(self._fold(node, home), home, node.span)
+
+    def used(self, slots: Iterable[int]) -> set[int]:
+        """Of terminals, by identity: these, the wanted ones, and all that they refer to."""
+        found = {*slots, *self.wanted}
+        todo = list(found)
+        while todo:
+            new = self.below.get(todo.pop(), set()) - found
+            found |= new
+            todo.extend(new)
+        return found
 
     def _endings(self, piece: Piece, home: Namespace, span: Span) -> list[Ending]:
         try:
@@ -121,6 +135,7 @@ class Terminals:
             active[id(top)] = top
             for body in top.bodies:
                 for target, span in self._references(top, body):
+                    self.below.setdefault(id(top), set()).add(id(target))
                     if id(target) in active:
                         names = [s.name for s in active.values()]
                         circle = [*names[names.index(target.name) :], target.name]
@@ -284,19 +299,12 @@ class Terminals:
                     raise _unsupported(home, "a suffix that is empty or looks ahead is not supported", a.span)
                 found = [Ending(self.lazy(t.concat(node, ends[0].node)))]
             else:
-                found = [Ending(self.stopped(node, a, home))]
+                if not isinstance(a.value, Literal) or a.value.ignore_case or not a.value.text:
+                    raise _unsupported(
+                        home, "stop is supported for strings that are not empty; else use suffix", a.span
+                    )
+                found = stopped(node, a.value.text, t)
         return found
-
-    def stopped(self, node: int, a: Attribute, home: Namespace) -> int:
-        """The words of `node` that a search for the stop string leaves whole: with the stop string after them, no proper
-        prefix of the whole is a word followed by the stop string."""
-        if not isinstance(a.value, Literal) or a.value.ignore_case or not a.value.text:
-            raise _unsupported(home, "stop is supported for strings that are not empty; else use suffix", a.span)
-        t, stop = self.table, a.value.text
-        inside = t.concat(node, self.literal(a.value, home), self.text)
-        periods = [p for p in range(1, len(stop)) if stop.startswith(stop[p:])]
-        overlaps = [t.concat(node, t.literal(stop[:p].encode())) for p in periods]
-        return t.conjunction(node, *(t.negation(x) for x in (inside, *overlaps)))
 
     def substring(self, node: Embedded, home: Namespace) -> int:
         """``%regex {"substring_...": ...}``: any run of consecutive chunks, or nothing. O(chunks)."""
@@ -315,16 +323,44 @@ class Terminals:
         if not isinstance(chunks, list) or not all(isinstance(c, str) for c in chunks):
             wanted = "a list of strings" if kind == "substring_chunks" else "a string"
             raise home.error(f"{kind} takes {wanted}", node.span)
+        return self.runs([self.literal(Literal(c, False, node.span), home) for c in chunks if c])
+
+    def runs(self, chunks: list[int]) -> int:
+        """Any run of consecutive chunks: within either half, or from the one into the other. O(chunks * log chunks)."""
         t = self.table
-        rest, starts = t.epsilon(), [t.epsilon()]
-        for chunk in reversed([c for c in chunks if c]):
-            rest = t.repeat(t.concat(self.literal(Literal(chunk, False, node.span), home), rest), 0, 1)
-            starts.append(rest)
-        return t.disjunction(*dict.fromkeys(starts))
+        level = [_Runs(c, t.repeat(c, 0, 1), t.repeat(c, 0, 1), t.repeat(c, 0, 1)) for c in chunks]
+        while len(level) > 1:
+            pairs = [_Runs.joined(a, b, t) for a, b in zip(level[::2], level[1::2], strict=False)]
+            level = pairs + ([level[-1]] if len(level) % 2 else [])
+        return level[0].any if level else t.epsilon()
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """A row of chunks: all of them, those it begins with, those it ends with, and any run of them; or nothing."""
+
+    all: int
+    first: int
+    last: int
+    any: int
+
+    @staticmethod
+    def joined(a: _Runs, b: _Runs, t: Table) -> _Runs:
+        return _Runs(
+            _written_together(a.all, b.all, t),
+            t.disjunction(a.first, t.concat(a.all, b.first)),
+            t.disjunction(b.last, t.concat(a.last, b.all)),
+            t.disjunction(a.any, b.any, t.concat(a.last, b.first)),
+        )
+
+
+def _written_together(a: int, b: int, t: Table) -> int:
+    """Two literals as one."""
+    return t.literal(t.blobs[t.nodes[a][1]] + t.blobs[t.nodes[b][1]])
 
 
 def _may_be_empty(p: Piece, table: Table) -> bool:
-    return widths(p.node, table)[0] == 0
+    return table.nullable(p.lowered) if p.lowered is not None else widths(p.node, table)[0] == 0
 
 
 _WORDS = re.compile(r"\w+|\W", re.DOTALL)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from grammars.cfg import Cfg, Lexing, LoweredCfg, Symbol
 from grammars.errors import UnsupportedFeature
+from grammars.passes.drop_empty import drop_empty
 from grammars.passes.expand_repetition import Alternatives, Expansion, Sentence
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ def embed_grammar(grammar: Grammar, into: Expansion, lexing: Lexing, name: str) 
         node = new[grammar.root]
         if not table.nullable(node):
             return ((into.cfg.terminal(name, node),),)
-        rest = table.conjunction(node, table.negation(table.epsilon()))
-        return (), (into.cfg.terminal(name, rest),)
+        return (), (into.cfg.terminal(name, drop_empty(node, table)),)
     if not grammar.is_cfg:
         return ((into.cfg.json(name, new[grammar.root]),),)
     lowered: LoweredCfg = grammar.lowered
