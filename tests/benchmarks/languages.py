@@ -347,13 +347,14 @@ _C_INVALID = re.compile(
 
 
 def c_verdict(text: str) -> Verdict:
-    """gcc's complaints about syntax; none where it knows a name not to be a type that the text uses as one."""
+    """gcc's complaints about syntax; none where a name is no type and the text uses it as one."""
     command = ["gcc", "-std=gnu17", "-fsyntax-only", "-Werror=implicit-int", "-fmax-errors=20", "-x", "c", "-"]
     run = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
     if run.returncode == 0:
         return "valid"
     errors = [line for line in run.stderr.decode(errors="replace").split("\n") if " error:" in line]
-    if any(name in errors[0] for name in ("unknown type name", "undeclared", "incomplete type")):
+    names = r"unknown type name|undeclared|incomplete type|expected declaration specifiers or .* before .[A-Za-z_]\w*.$"
+    if re.search(names, errors[0]):
         return None
     return "invalid" if any(_C_INVALID.search(e) for e in errors) else "context"
 
