@@ -33,6 +33,18 @@ class Lexeme:
     priority: int = 0
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Terminals of a layout; indent and dedent match no text."""
+
+    newline: int
+    indent: int
+    dedent: int
+    opens: frozenset[int] = frozenset()
+    closes: frozenset[int] = frozenset()
+    inside: frozenset[int] = frozenset()
+
+
 @dataclass
 class Rules:
     """Symbols are (True, terminal) or (False, nonterminal); the start is nonterminal 0."""
@@ -40,6 +52,7 @@ class Rules:
     terminals: list[Lexeme]
     rules: list[tuple[int, tuple[tuple[bool, int], ...]]]
     ignored: list[int] = field(default_factory=list)
+    lines: Lines | None = None
 
     # ------------------------------------------------------------------ whole texts
     def accepts(self, text: str, longest: bool) -> bool:
@@ -60,9 +73,15 @@ class Rules:
         """At each place the longest match among the terminals that some parse of what came before can take."""
         columns: list[set[Item]] = [self._start()]
         self._close(columns)
-        at = 0
+        at, depth, blocks, y = 0, 0, [0], self.lines
+        if y is not None:  # as if a line had ended before the text
+            at = max(self.lengths(y.newline, "\n" + text, 0)) - 1
+            if at < len(text) and not self._indent("\n" + text[:at], columns, blocks):
+                return False
         while at < len(text):
             candidates = self._wanted(columns[-1]) | set(self.ignored)
+            if y is not None and depth:
+                candidates = candidates - {y.newline} | y.inside
             lengths = {t: self.lengths(t, text, at) for t in candidates}
             length = max((n for found in lengths.values() for n in found), default=0)
             if not length:
@@ -71,12 +90,47 @@ class Rules:
             top = max(self.terminals[t].priority for t in chosen)
             chosen = {t for t in chosen if self.terminals[t].priority == top}
             column = self._scan(columns[-1], chosen)
-            if chosen & set(self.ignored):
+            if chosen & set(self.ignored) or (y is not None and depth and chosen & y.inside):
                 column |= columns[-1]
             columns.append(column)
             self._close(columns)
-            at += length
-        return self._complete(columns[-1])
+            lexeme, at = text[at : at + length], at + length
+            if y is None:
+                continue
+            depth = max(0, depth + bool(chosen & y.opens) - bool(chosen & y.closes))
+            if chosen == {y.newline} and at < len(text) and not self._indent(lexeme, columns, blocks):
+                return False
+        return self._complete(columns[-1]) if y is None else not depth and self._closed(columns, blocks)
+
+    def _indent(self, lexeme: str, columns: list[set[Item]], blocks: list[int]) -> bool:
+        """Compare the indentation that a newline lexeme ends with to the open blocks; False if it fits none."""
+        line = lexeme.rpartition("\n")[2]
+        if line.strip(" ") or self.lines is None:
+            return False
+        if len(line) > blocks[-1]:
+            blocks.append(len(line))
+            self._virtual(columns, self.lines.indent)
+        while len(line) < blocks[-1]:
+            blocks.pop()
+            self._virtual(columns, self.lines.dedent)
+        return len(line) == blocks[-1]
+
+    def _virtual(self, columns: list[set[Item]], terminal: int) -> None:
+        columns.append(self._scan(columns[-1], {terminal}))
+        self._close(columns)
+
+    def _closed(self, columns: list[set[Item]], blocks: list[int]) -> bool:
+        """At the end of the text all blocks end, and the last line too if the rules ask for that."""
+        assert self.lines is not None
+        for ends_line in (False, True):
+            more = list(columns)
+            if ends_line:
+                self._virtual(more, self.lines.newline)
+            for _ in blocks[1:]:
+                self._virtual(more, self.lines.dedent)
+            if self._complete(more[-1]):
+                return True
+        return False
 
     def _any(self, text: str) -> bool:
         """Any way of cutting the text; one column for each place in it."""
@@ -151,7 +205,7 @@ def finished(cfg: Cfg, start: Symbol, longest: bool) -> Grammar:
 
 
 def from_lowered(grammar: constrain.Grammar, patterns: dict[str, str]) -> Rules:
-    """The rules of a lowered grammar, its terminals by their names as patterns; the start becomes nonterminal 0."""
+    """The rules of a lowered grammar, with a pattern for each name of a terminal; the start becomes nonterminal 0."""
     cfg, start = grammar.lowered.cfg, grammar.lowered.start
     assert not start.terminal
     swap = {start.index: 0, 0: start.index}
@@ -160,7 +214,12 @@ def from_lowered(grammar: constrain.Grammar, patterns: dict[str, str]) -> Rules:
         return (True, s.index) if s.terminal else (False, swap.get(s.index, s.index))
 
     rules = [(swap.get(h, h), tuple(map(code, body))) for h, body in cfg.rules]
-    return Rules([Lexeme(patterns[t.name]) for t in cfg.terminals], rules, [s.index for s in cfg.ignored])
+    lexemes = [Lexeme(patterns.get(t.name, "(?!)") if t.kind == "layout" else patterns[t.name]) for t in cfg.terminals]
+    y, lines = cfg.layout, None
+    if y is not None:
+        opens, closes, inside = (frozenset(s.index for s in group) for group in (y.opens, y.closes, y.inside))
+        lines = Lines(y.newline.index, y.indent.index, y.dedent.index, opens, closes, inside)
+    return Rules(lexemes, rules, [s.index for s in cfg.ignored], lines)
 
 
 @lru_cache(maxsize=1 << 20)
