@@ -34,6 +34,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
+from typing import Any
 
 UNBOUNDED = -1
 
@@ -107,7 +108,7 @@ class Whitespace(IntEnum):
 class Table:
     """A growing list of interned nodes; front ends fill one and hand it over, and nothing changes it afterwards."""
 
-    __slots__ = ("_blob_ids", "_ids", "_nullable", "blobs", "nodes")
+    __slots__ = ("_blob_ids", "_ids", "_nullable", "blobs", "known", "nodes")
 
     def __init__(self) -> None:
         self.nodes: list[tuple[int, ...]] = []
@@ -115,6 +116,7 @@ class Table:
         self._ids: dict[tuple[int, ...], int] = {}
         self._blob_ids: dict[bytes, int] = {}
         self._nullable: dict[int, bool] = {}
+        self.known: dict[object, dict[int, Any]] = {}  # what analyses found out about regex nodes, by analysis
 
     # ------------------------------------------------------------------ primitives
     def node(self, op: Op, *operands: int) -> int:

@@ -120,3 +120,35 @@ def test_plain_regexes_have_one_ending():
     (ending,) = variants(Lowered(node), table, "longest")
     assert ending.node == node
     assert ending.unless is None
+
+
+def random_lazy_pattern(rng: random.Random, depth: int) -> str:
+    if depth == 0:
+        return rng.choice(["a", "b", "!", "[ab]", "ab", "[^!]"])
+    inner = random_lazy_pattern(rng, depth - 1)
+    if rng.random() < 0.6:
+        return inner + random_lazy_pattern(rng, depth - 1)
+    return f"(?:{inner}){rng.choice(['*?', '+?', '??', '*?', '{1,2}?', '*', '+', '?'])}"
+
+
+def test_lazy_quantifiers_stop_where_those_of_re_stop():
+    """Whatever is not refused by name: the longest match of the terminal is the match that `re` prefers. (Alternatives, of
+    which `re` prefers the first, are left out: a terminal is a language.)"""
+    rng = random.Random(2)
+    judged = refused = 0
+    while judged < 150:
+        pattern = random_lazy_pattern(rng, 3)
+        if "?" not in pattern.replace("(?:", "").replace(")?", "") and "*?" not in pattern and "+?" not in pattern:
+            continue
+        try:
+            cfg = constrain.lark(f"start: T\nT: /{pattern}/").lowered.cfg
+        except constrain.GrammarError:  # mixed with greedy ones, or empty
+            refused += 1
+            continue
+        judged += 1
+        words = [language(cfg.table, t.node) for t in cfg.terminals]
+        for t in TEXTS:
+            longest = max((n for n in range(1, len(t) + 1) for own in words if t[:n] in own), default=0)
+            want = re.match(pattern, t)
+            assert longest == (want.end() if want else 0), (pattern, t)
+    assert refused < 600
