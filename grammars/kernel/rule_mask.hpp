@@ -78,12 +78,19 @@ class RuleMasks {
   };
   // Nodes at which a lexeme may have ended under an obligation, for one way to end it, and the bytes that lead to them.
   struct Fork {
-    Id terminals = 0, line = 0;
+    Id terminals = 0, line = 0, state = 0;  // state: of the lexer before the nodes
     std::vector<std::int32_t> nodes;
+  };
+  // A subtree that is stepped through afresh: of a view, from the place number `slot`, or of the vocabulary (view -1).
+  // `state`: for a lexeme that may have ended before the node under an obligation, its lexer state there; else kNone.
+  struct Rare {
+    std::int32_t view, node;
+    Id slot, state = kNone, line = 0;
   };
   struct Interior {
     std::int32_t number = 0;
     Mask inside;
+    std::vector<Id> ways;  // `RuleReader::ways` of the lexer states in which tokens of `inside` end
     std::vector<Exit> exits;
     std::vector<Fork> forks;
     std::map<Id, std::vector<std::int32_t>> unsure;  // by the lexer state they lead to: nodes live or not by what follows
@@ -140,7 +147,7 @@ class RuleMasks {
     }
     ++stats.judgements;
     bytes_ += 60;
-    bool plain = a.phase != RuleReader::kEmbedded && !a.obligations && r_.plainly_live(a) && r_.sound(a.set);
+    bool plain = a.phase != RuleReader::kEmbedded && !a.obligations && r_.plainly_live(a) && finishes(a);
     const Result* judged = plain ? &judge(a) : nullptr;
     bool whole = judged && judged->rare.empty() && interior(a).unsure.empty() && !begins_more(a) && (a.phase == RuleReader::kFresh || !may_end(a));
     if (whole) return *(masks_[id] = &judged->mask);
@@ -163,6 +170,13 @@ class RuleMasks {
     bytes_ += own_.back().bits.size() * 4 + own_.back().ids.size() * 4;
     return *(masks_[id] = &own_.back());
   }
+  // Can the lexeme be finished from wherever a token leaves it? If not, every token is stepped through.
+  bool finishes(const Alternative& a) {
+    if (!r_.needs_finishing()) return true;
+    for (Id ways : interior(a).ways)
+      if (!r_.finishable(a.set, ways)) return false;
+    return true;
+  }
   bool begins_more(const Alternative& a) const { return a.phase == RuleReader::kFresh && (r_.has_documents() || r_.has_specials()); }
   bool may_end(const Alternative& a) {
     bool any = false;
@@ -174,6 +188,21 @@ class RuleMasks {
     if (a.phase == RuleReader::kEmbedded) make_document(a, row);
     else if (a.obligations) make_obliged(a, row);
     else walk_all(a, row);
+  }
+  // The tokens below a node before which the lexeme has ended under an obligation.
+  void walk_ended(const Alternative& a, const Rare& rare, std::uint32_t* row) {
+    Alternative at = a;
+    at.state = rare.state, at.phase = RuleReader::kInside;
+    at.layout = layout_after(a, rare.line);
+    std::vector<Alternative> ended;
+    int b = trie_.all.byte[rare.node];
+    r_.end_and_step(at, r_.scan.step(rare.state, b), b, ended);
+    visit_below(rare.node, r_.live_config(ended), row);
+  }
+  void visit_below(std::int32_t node, Id c, std::uint32_t* row) {
+    if (!c) return;
+    for (std::int32_t k = trie_.all.first[node]; k < trie_.all.first[node + 1]; ++k) set(row, trie_.all.tokens[k]);
+    visit(trie_.all, node + 1, trie_.all.end[node], c, [&](std::int32_t t, Id) { set(row, t); });
   }
   // Can anything begin with byte b at this place?
   bool begins(const Place& p, int b) {
@@ -200,9 +229,7 @@ class RuleMasks {
       if (!next || !r_.g.longest) put(ends, b);
       else if (!line && r_.scan.no_longer_match(next, 0) != kNone) undecided.push_back(b);
     }
-    bool any = false;
     r_.each_end(a, [&](Id asked, const Place& p) {
-      any = true;
       ByteSet clear = ends;
       if (asked)
         for (int b = 0; b < 256; ++b)
@@ -219,9 +246,18 @@ class RuleMasks {
       for (std::int32_t t : m.ids)
         if (allowed[t >> 5] >> (t & 31) & 1) set(row, t);
     });
-    if (any)
-      for (int b : undecided)
-        if (roots_[b] >= 0) walk_below(a, roots_[b], row);
+    ByteSet possible{};
+    if (!undecided.empty())
+      r_.each_end(a, [&](Id, const Place& p) {
+        for (int b : undecided)
+          if (begins(p, b)) put(possible, b);
+      });
+    for (int b = 0; b < 256; ++b) {
+      if (!has(possible, b) || roots_[b] < 0) continue;
+      std::vector<Alternative> ended;
+      r_.end_and_step(a, r_.scan.step(a.state, b), b, ended);
+      visit_below(roots_[b], r_.live_config(ended), row);
+    }
   }
   // Obligations that a byte does not touch are void after it: everything but the bytes they look at is as without them.
   void make_obliged(const Alternative& a, std::uint32_t* row) {
@@ -252,8 +288,7 @@ class RuleMasks {
     Id c = r_.config_of(a);
     for (char ch : trie_.all.path(node))
       if (!(c = r_.step(c, static_cast<unsigned char>(ch)))) return;
-    for (std::int32_t k = trie_.all.first[node]; k < trie_.all.first[node + 1]; ++k) set(row, trie_.all.tokens[k]);
-    visit(trie_.all, node + 1, trie_.all.end[node], c, [&](std::int32_t t, Id) { set(row, t); });
+    visit_below(node, c, row);
   }
   template <class F>
   void visit(const TrieView& view, std::int32_t first, std::int32_t stop, Id c, F&& f) {
@@ -337,6 +372,7 @@ class RuleMasks {
     const TrieView& t = trie_.all;
     std::vector<std::uint32_t> bits(static_cast<std::size_t>(words_), 0);
     Groups exits, forks;
+    std::unordered_set<Id> known_ways;
     struct Level { std::int32_t stop; Id state; };
     std::vector<Level> stack{{t.size(), a.state}};
     std::int64_t visited = 0;
@@ -348,7 +384,9 @@ class RuleMasks {
       Id next = r_.scan.step(at, b);
       bool root = stack.size() == 1;
       if (!root && ends_at(a, at, line)) exits_at(i, at, b, next, a, line, exits, forks);
-      if (next && !r_.certain(next, a.phase == RuleReader::kLineStart ? a.phase : static_cast<Id>(RuleReader::kInside))) {  // live or not by what follows: judged afresh
+      Id ways = next && !(a.phase == RuleReader::kLineStart) ? r_.ways(next) : -1;
+      if (ways > 0 && known_ways.insert(ways).second) out.ways.push_back(ways);
+      if (!ways) {  // live or not by what follows: judged afresh
         out.unsure[next].push_back(i);
         i = t.end[i];
         continue;
@@ -369,9 +407,9 @@ class RuleMasks {
     stats.nodes += visited;
     meter_.charge(visited);
     out.inside = packed(bits);
-    for (auto& [key, nodes] : exits) out.exits.push_back({key.first, line_number(key.second), view_of(nodes)});
+    for (auto& [key, nodes] : exits) out.exits.push_back({std::get<0>(key), line_number(std::get<1>(key)), view_of(nodes)});
     for (auto& [key, nodes] : forks) {
-      out.forks.push_back({key.first, line_number(key.second), nodes});
+      out.forks.push_back({std::get<0>(key), line_number(std::get<1>(key)), std::get<2>(key), nodes});
       bytes_ += 100 + nodes.size() * 4;
     }
     bytes_ += out.inside.bits.size() * 4 + out.inside.ids.size() * 4 + out.exits.size() * 48 + 100;
@@ -386,7 +424,7 @@ class RuleMasks {
     if (fresh) lines_.push_back(line);
     return it->second;
   }
-  using Groups = std::map<std::pair<Id, std::string>, std::vector<std::int32_t>>;
+  using Groups = std::map<std::tuple<Id, std::string, Id>, std::vector<std::int32_t>>;  // terminals, line, state of forks
   // Byte b at node i follows a lexeme that may have ended in state `at`; with it the lexeme goes on to `next`, if at all.
   void exits_at(std::int32_t i, Id at, int b, Id next, const Alternative& a, bool line, Groups& exits, Groups& forks) {
     std::string read;
@@ -395,18 +433,17 @@ class RuleMasks {
       read.pop_back();
     }
     if (a.phase == RuleReader::kLineStart) {
-      if (!next) exits[{0, read}].push_back(i);
+      if (!next) exits[{0, read, 0}].push_back(i);
       return;
     }
     bool forked = r_.g.longest && next;
     if (forked && r_.scan.no_longer_match(next, 0) == kNone) return;
     for (const Scanner::End& e : r_.scan.ends(at)) {
-      std::pair<Id, std::string> key{e.terminals, r_.has_newline(e.terminals) ? read : std::string()};
-      if (e.obligations && r_.scan.looks_at(e.obligations, b)) {
-        if (r_.scan.step_obligations(e.obligations, b) != kNone) forks[key].push_back(i);
-      } else {
-        (forked ? forks : exits)[key].push_back(i);
-      }
+      const std::string& line = r_.has_newline(e.terminals) ? read : no_line_;
+      bool looked = e.obligations && r_.scan.looks_at(e.obligations, b);
+      if (looked && r_.scan.step_obligations(e.obligations, b) == kNone) continue;
+      if (looked || forked) forks[{e.terminals, line, at}].push_back(i);
+      else exits[{e.terminals, line, 0}].push_back(i);
     }
   }
   // ------------------------------------------------------------------ views: tries of tails, shared by content
@@ -451,11 +488,6 @@ class RuleMasks {
   }
 
   // ------------------------------------------------------------------ judgements
-  // A subtree that is stepped through afresh: of a view, from the place number `slot`, or of the vocabulary (view -1).
-  struct Rare {
-    std::int32_t view, node;
-    Id slot;
-  };
   struct Result {
     Mask mask;
     std::vector<Rare> rare;
@@ -466,6 +498,7 @@ class RuleMasks {
     Id slot = kNone, terminals = 0, line = 0;
     auto operator<=>(const Question&) const = default;
   };
+  static constexpr Id kConfirm = -1;
   struct Node {
     Question question;
     std::int32_t result = -1;
@@ -490,23 +523,25 @@ class RuleMasks {
     return it->second;
   }
   // What tokens can see of a place: which terminals may be taken there.
-  Id observed(const Place& p) {
-    return r_.chart.allowed(p.set) << 2 | static_cast<Id>(r_.layouts.inside(p.layout)) << 1 | static_cast<Id>(r_.sound(p.set));
-  }
+  Id observed(const Place& p) { return r_.chart.allowed(p.set) << 1 | static_cast<Id>(r_.layouts.inside(p.layout)); }
   // Adds the places of the answer to `slots`; returns what is observed of them.
   Id ask(const Alternative& a, Slots& slots, const Question& q) {
     Place from = slots[static_cast<std::size_t>(q.slot)];
-    if (q.line) {
-      bool first = a.phase == RuleReader::kFresh;
-      for (char c : lines_[static_cast<std::size_t>(q.line)])
-        from.layout = r_.layouts.column(from.layout, static_cast<unsigned char>(c), first), first = false;
-    }
+    if (q.line == kConfirm) return r_.finishable(from.set, q.terminals);
+    if (q.line) from.layout = layout_after(a, q.line);
     const std::vector<Place>& next = r_.after(from.set, from.layout, q.terminals, q.slot == 0 && a.phase == RuleReader::kLineStart);
     slots.insert(slots.end(), next.begin(), next.end());
     if (next.size() == 1) return observed(next[0]);
     std::vector<Id> seen;
     for (const Place& p : next) seen.push_back(observed(p));
     return -2 - observations_.add(seen);
+  }
+  Id layout_after(const Alternative& a, Id line) {
+    Id layout = a.layout;
+    bool first = a.phase == RuleReader::kFresh;
+    for (char c : lines_[static_cast<std::size_t>(line)])
+      layout = r_.layouts.column(layout, static_cast<unsigned char>(c), first), first = false;
+    return layout;
   }
   struct Reading {
     Id slot, state;
@@ -517,6 +552,7 @@ class RuleMasks {
     const Alternative& a;
     Slots slots;
     std::map<Question, std::pair<std::size_t, std::size_t>> known;  // slots of the answer
+    std::map<Question, bool> confirmed;
     std::int32_t at;
     std::vector<std::uint32_t> row;
     std::vector<Rare> rare;
@@ -524,7 +560,7 @@ class RuleMasks {
     Id root = 0;  // slot from which the view is walked
   };
   const Result& learn(const Alternative& a, const Interior& inside, std::int32_t at) {
-    Learning l{a, {Place{a.set, a.layout}}, {}, at, std::vector<std::uint32_t>(static_cast<std::size_t>(words_), 0), {}, -1, 0};
+    Learning l{a, {Place{a.set, a.layout}}, {}, {}, at, std::vector<std::uint32_t>(static_cast<std::size_t>(words_), 0), {}, -1, 0};
     add(inside.inside, l.row.data());
     std::int64_t before = stats.nodes;
     for (const Exit& e : inside.exits) {
@@ -540,7 +576,7 @@ class RuleMasks {
       for (std::int32_t node : f.nodes) {
         bool possible = false;
         for (std::size_t k = first; k < last; ++k) possible = possible || begins(l.slots[k], trie_.all.byte[node]);
-        if (possible) l.rare.push_back({-1, node, 0});
+        if (possible) l.rare.push_back({-1, node, 0, f.state, f.line});
       }
     }
     meter_.charge(stats.nodes - before);
@@ -557,7 +593,7 @@ class RuleMasks {
       std::vector<Reading> next;
       bool rare = false;
       for (const Reading& x : from) step(x, view.byte[i], next, l, rare);
-      if (rare) l.rare.push_back({l.view, i, l.root});
+      if (rare) l.rare.push_back({l.view, i, l.root, kNone, 0});
       if (next.empty()) continue;
       if (next.size() > 1) {
         std::sort(next.begin(), next.end());
@@ -570,12 +606,9 @@ class RuleMasks {
   void step(const Reading& x, int b, std::vector<Reading>& out, Learning& l, bool& rare) {
     Place p = l.slots[static_cast<std::size_t>(x.slot)];
     Id next = r_.scan.step(x.state, b);
-    if (!r_.sound(p.set)) {
-      rare = true;
-      return;
-    }
     if (next) {
-      if (r_.certain(next, RuleReader::kInside)) out.push_back({x.slot, next, true});
+      Id ways = r_.ways(next);
+      if (ways && (!r_.needs_finishing() || confirm(x.slot, ways, l))) out.push_back({x.slot, next, true});
       else rare = true;
     }
     if (!x.inside) {
@@ -599,6 +632,16 @@ class RuleMasks {
         else step(begin(l.slots[k], static_cast<Id>(k)), b, out, l, rare);
     }
   }
+  // A question whose answer is yes or no: may one of `ways` be finished at this place?
+  bool confirm(Id slot, Id ways, Learning& l) {
+    Question q{slot, ways, kConfirm};
+    auto it = l.confirmed.find(q);
+    if (it != l.confirmed.end()) return it->second;
+    nodes_[l.at].question = q;
+    bool yes = r_.finishable(l.slots[static_cast<std::size_t>(slot)].set, ways);
+    l.at = child(l.at, yes);
+    return l.confirmed[q] = yes;
+  }
   std::pair<std::size_t, std::size_t> answer(const Question& q, Learning& l) {
     auto [it, fresh] = l.known.try_emplace(q);
     if (!fresh) return it->second;
@@ -612,7 +655,7 @@ class RuleMasks {
     Slots slots = slots_of(a, x);
     for (const Rare& rare : x.rare) {
       if (rare.view < 0) {
-        walk_below(a, rare.node, row);
+        walk_ended(a, rare, row);
         continue;
       }
       const TrieView& t = views_[static_cast<std::size_t>(rare.view)];
@@ -651,6 +694,7 @@ class RuleMasks {
   std::deque<Result> results_;
   Slots slots_;
   std::vector<std::string> lines_{std::string()};
+  const std::string no_line_;
   std::map<std::string, Id> line_numbers_;
   std::int32_t interior_number_ = 0;
   std::size_t bytes_ = 0, budget_ = 64u << 20;

@@ -142,15 +142,17 @@ class RuleReader {
       on.layout = in_newline(next, a.layout) ? layouts.column(a.layout, b, a.phase == kFresh) : a.layout;
       out.push_back(on);
     }
-    if (a.phase == kFresh) {
-      if (obligations != kNone) begin_documents(a, b, obligations, out);
-      return;
-    }
+    if (a.phase != kFresh) end_and_step(a, next, b, out);
+    else if (obligations != kNone) begin_documents(a, b, obligations, out);
+  }
+  // The readings of `a` in which the lexeme has ended here and the next begins with byte `b`; the lexeme itself would
+  // go on to the lexer state `next` (0: it cannot).
+  void end_and_step(const Alternative& a, Id next, int b, std::vector<Alternative>& out) {
     Id longer = 0;
-    if (g.longest && next && (longer = scan.no_longer_match(next, 0)) == kNone) return;
     if (a.phase == kLineStart) {
       if (next && may_end_line(next)) return;
-      longer = 0;
+    } else if (g.longest && next && (longer = scan.no_longer_match(next, 0)) == kNone) {
+      return;
     }
     std::size_t before = out.size();
     each_end(a, [&](Id asked, const Place& p) { step(fresh(p, scan.join(a.obligations, asked)), b, out); });
@@ -216,31 +218,39 @@ class RuleReader {
     }
     return false;
   }
-  // Is some terminal alive in `state` separable from whatever may follow it? With `sound` sets this gives liveness.
-  bool certain(Id state, Id phase) {
-    if (separable_ && phase != kInside) return true;
-    if (phase == kLineStart) return true;
-    auto [it, fresh] = certain_.try_emplace(state, false);
+  // The terminals alive in `state` that are separable from whatever may follow them, cheapest first (a list of
+  // `Chart::lists`). A lexeme in `state` at a set is live if one of them is `finishable` there.
+  Id ways(Id state) {
+    auto [it, fresh] = ways_.try_emplace(state, 0);
     if (!fresh) return it->second;
-    bool found = false;
-    std::vector<Id> parts(scan.begin(state), scan.end(state));
-    for (std::size_t i = 0; i < parts.size() && !found; i += 2)
-      found = separable_terminal_[parts[i]] || (!separable_ && separability_.apart(parts[i], extending(state, parts[i])));
-    return certain_[state] = found;
+    std::vector<std::pair<std::int64_t, Id>> found;
+    std::vector<Id> parts(scan.begin(state), scan.end(state)), ordered;
+    for (std::size_t i = 0; i < parts.size(); i += 2)
+      if (separable_terminal_[parts[i]] || (!separable_ && separability_.apart(parts[i], extending(state, parts[i]))))
+        found.emplace_back(g.terminals[parts[i]].cost, parts[i]);
+    std::sort(found.begin(), found.end());
+    for (auto& f : found) ordered.push_back(f.second);
+    return ways_[state] = chart.lists.add(ordered);
   }
-  // Can every terminal that is taken at `set` be followed to the end? With it, `certain` lexer states are live.
-  bool sound(Id set) {
-    if (separable_) return true;
-    auto it = sound_.find(set);
-    if (it != sound_.end()) return it->second;
-    bool all = good(set);
-    std::vector<Id> allowed(chart.lists.begin(chart.allowed(set)), chart.lists.end(chart.allowed(set)));
-    for (std::size_t i = 0; i < allowed.size() && all; ++i) all = good(chart.go(set, chart.lists.add({allowed[i]})));
-    return sound_[set] = all;
+  // May what follows one of `ways` at `set` be finished? Exactly the first one asked for is true, mostly.
+  bool finishable(Id set, Id ways) {
+    if (separable_) return ways != 0;
+    std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(ways);
+    auto it = finishable_.find(key);
+    if (it != finishable_.end()) return it->second;
+    bool any = false;
+    std::vector<Id> order(chart.lists.begin(ways), chart.lists.end(ways));
+    for (std::size_t i = 0; i < order.size() && !any; ++i) {
+      const Terminal& t = g.terminals[order[i]];
+      any = good(t.ignored || t.inside ? set : chart.go(set, chart.lists.add({order[i]})));
+    }
+    return finishable_[key] = any;
   }
+  bool needs_finishing() const { return !separable_; }
   bool live(const Alternative& a) {
     if (a.phase == kFresh ? chart.dead(a.set) : a.phase != kEmbedded && !a.state) return false;
     if (plainly_live(a)) return true;
+    if (a.obligations && a.phase == kInside && !lexeme_can_end(a.state, a.obligations)) return false;
     Id id = intern(a);
     auto it = searched_.find(id);
     if (it != searched_.end()) return meter_.charge(it->second.work), it->second.live;
@@ -656,6 +666,27 @@ class RuleReader {
     separable_terminal_ = separability_.separable;
     separable_ = separability_.all;
   }
+  // Is there a way to end the lexeme in progress that breaks no obligation, whatever the parser wants?
+  bool lexeme_can_end(Id state, Id obligations) {
+    std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(obligations);
+    auto it = can_end_.find(key);
+    if (it != can_end_.end()) return it->second;
+    std::vector<std::pair<Id, Id>> open{{state, obligations}};
+    std::unordered_set<std::uint64_t> seen{key};
+    bool found = false;
+    while (!open.empty() && !found) {
+      auto [at, asked] = open.back();
+      open.pop_back();
+      found = !scan.ends(at).empty();
+      meter_.charge(4);
+      for (int b = 0; b < 256 && !found; ++b) {
+        Id next = scan.step(at, b), still = next ? scan.step_obligations(asked, b) : kNone;
+        if (still == kNone) continue;
+        if (seen.insert(static_cast<std::uint64_t>(next) << 32 | static_cast<std::uint32_t>(still)).second) open.emplace_back(next, still);
+      }
+    }
+    return can_end_[key] = found;
+  }
   // Bytes that may extend a match of `terminal` from `state` on, given the terminals that compete there.
   const ByteSet& extending(Id state, Id terminal) {
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(terminal);
@@ -731,7 +762,9 @@ class RuleReader {
   std::unordered_map<Id, Config> document_configs_;
   Separability separability_;
   std::vector<bool> separable_terminal_;
-  std::unordered_map<Id, bool> certain_, sound_, good_;
+  std::unordered_map<Id, Id> ways_;
+  std::unordered_map<Id, bool> good_;
+  std::unordered_map<std::uint64_t, bool> finishable_, can_end_;
   std::unordered_map<std::uint64_t, ByteSet> extending_;
   bool separable_ = false;
   ListStore alternatives_, configs_;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import sys
 import unicodedata
@@ -142,15 +143,13 @@ def _case_table(ascii_only: bool) -> dict[int, tuple[int, ...]]:
     return {p: tuple(sorted(g)) for p, g in groups.items()}
 
 
+@functools.lru_cache(maxsize=4096)
 def ignore_case(ranges: Ranges, ascii_only: bool) -> Ranges:
-    """Add every code point that differs only in case."""
-    extra: list[tuple[int, int]] = list(ranges)
-    table = _case_table(ascii_only)
-    if sum(hi - lo + 1 for lo, hi in ranges) < 1000:
-        for p in (p for lo, hi in ranges for p in range(lo, hi + 1)):
-            extra.extend((q, q) for q in table.get(p, ()))
+    """Add every code point that differs only in case. O(min(points of `ranges`, characters with case))."""
+    table, ranges = _case_table(ascii_only), normalise(ranges)
+    if sum(hi - lo + 1 for lo, hi in ranges) < len(table):
+        inside = [p for lo, hi in ranges for p in range(lo, hi + 1) if p in table]
     else:
-        for p, same in table.items():
-            if contains(ranges, p):
-                extra.extend((q, q) for q in same)
-    return normalise(extra)
+        starts = [lo for lo, _ in ranges]
+        inside = [p for p in table if (i := bisect.bisect_right(starts, p)) and p <= ranges[i - 1][1]]
+    return normalise((*ranges, *((q, q) for p in inside for q in table[p])))
