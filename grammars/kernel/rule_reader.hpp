@@ -251,6 +251,12 @@ class RuleReader {
     if (a.phase == kFresh ? chart.dead(a.set) : a.phase != kEmbedded && !a.state) return false;
     if (plainly_live(a)) return true;
     if (a.obligations && a.phase == kInside && !lexeme_can_end(a.state, a.obligations)) return false;
+    if (!a.obligations && a.phase == kInside && final_ends(a.state).only) {
+      for (Id terminals : final_ends(a.state).terminals)
+        for (const Place& p : after(a.set, a.layout, terminals))
+          if (ends_text(p)) return true;
+      return false;
+    }
     Id id = intern(a);
     auto it = searched_.find(id);
     if (it != searched_.end()) return meter_.charge(it->second.work), it->second.live;
@@ -687,6 +693,33 @@ class RuleReader {
     }
     return can_end_[key] = found;
   }
+  // The ends of a lexeme after which no character may follow; `only`: it has no others.
+  struct Finals {
+    bool only = true;
+    std::vector<Id> terminals;
+  };
+  const Finals& final_ends(Id state) {
+    auto [it, fresh] = finals_.try_emplace(state);
+    if (!fresh) return it->second;
+    Finals found;
+    std::vector<Id> open{state};
+    std::unordered_set<Id> seen{state};
+    while (!open.empty() && found.only) {
+      Id at = open.back();
+      open.pop_back();
+      meter_.charge(4);
+      for (std::size_t i = 0; i < scan.ends(at).size() && found.only; ++i) {
+        Scanner::End e = scan.ends(at)[i];
+        found.only = false;
+        for (const Id* p = scan.lists.begin(e.obligations); p < scan.lists.end(e.obligations); p += 3)
+          if (p[0] == Scanner::kNever && p[2] == kNone && !re_.live(re_.conj({re_.any_char(), re_.negate(p[1])}))) found.only = true;
+        if (std::find(found.terminals.begin(), found.terminals.end(), e.terminals) == found.terminals.end()) found.terminals.push_back(e.terminals);
+      }
+      for (int b = 0; b < 256; ++b)
+        if (Id next = scan.step(at, b); next && seen.insert(next).second) open.push_back(next);
+    }
+    return finals_[state] = std::move(found);
+  }
   // Bytes that may extend a match of `terminal` from `state` on, given the terminals that compete there.
   const ByteSet& extending(Id state, Id terminal) {
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(terminal);
@@ -715,7 +748,7 @@ class RuleReader {
   bool stands_apart(Id state, Id terminal, Id next) {
     if (!separability_.prevails(terminal)) return false;
     const ByteSet& more = extending(state, terminal);
-    if (separability_.spaced(more)) return true;
+    if (separability_.spaced(more, g.terminals[terminal].inside)) return true;
     Id u = chart.next_terminal(next);
     while (u != kNone && g.terminals[u].kind == TerminalKind::Layout) next = chart.go(next, chart.lists.add({u})), u = chart.next_terminal(next);
     return u == kNone || separability_.begins_outside(u, more);
@@ -763,6 +796,7 @@ class RuleReader {
   Separability separability_;
   std::vector<bool> separable_terminal_;
   std::unordered_map<Id, Id> ways_;
+  std::unordered_map<Id, Finals> finals_;
   std::unordered_map<Id, bool> good_;
   std::unordered_map<std::uint64_t, bool> finishable_, can_end_;
   std::unordered_map<std::uint64_t, ByteSet> extending_;

@@ -30,7 +30,7 @@ class Separability {
     moves_.clear();
     spacer_.assign(n, false);
     for (std::size_t t = 0; t < n; ++t) {
-      if (!regex(t) || !g_.terminals[t].ignored) continue;
+      if (!regex(t) || (!g_.terminals[t].ignored && !g_.terminals[t].inside)) continue;
       spacer_[t] = prevails(static_cast<Id>(t));
       for (std::size_t u = 0; u < n; ++u)
         if (g_.parsed[u] && g_.terminals[u].kind != TerminalKind::Layout) spacer_[t] = spacer_[t] && begins_outside(static_cast<Id>(u), extending_[t]);
@@ -45,7 +45,7 @@ class Separability {
   bool apart(Id t, const ByteSet& more) {
     if (!regex(static_cast<std::size_t>(t))) return true;
     if (follow_.empty() || !prevails(t)) return false;
-    if (spacer_[t] || spaced(more)) return true;
+    if (spacer_[t] || spaced(more, g_.terminals[t].inside)) return true;
     bool anywhere = g_.terminals[t].ignored || g_.terminals[t].inside;
     for (std::size_t u = 0; u < g_.terminals.size(); ++u) {
       if (g_.terminals[u].kind == TerminalKind::Layout) continue;
@@ -55,9 +55,9 @@ class Separability {
     return true;
   }
   // Can an ignored terminal that is separable from everything come next?
-  bool spaced(const ByteSet& more) const {
+  bool spaced(const ByteSet& more, bool inside_brackets) const {
     for (std::size_t s = 0; s < spacer_.size(); ++s)
-      if (spacer_[s] && begins_outside(static_cast<Id>(s), more)) return true;
+      if (spacer_[s] && (g_.terminals[s].ignored || inside_brackets) && begins_outside(static_cast<Id>(s), more)) return true;
     return false;
   }
   // Has u a first byte outside `more`?
