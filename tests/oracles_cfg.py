@@ -16,7 +16,8 @@ from functools import lru_cache
 import constrain
 from grammars.cfg import Cfg, LoweredCfg, Symbol
 from grammars.grammar import Grammar
-from grammars.ir import Table
+from grammars.ir import Op, Table, Whitespace
+from grammars.json_schema import lower_schema
 from grammars.limits import DEFAULT_LIMITS
 from grammars.regex import lower_regex, parse_regex
 
@@ -26,11 +27,13 @@ Item = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Lexeme:
-    """A terminal: what it matches, what may not follow it, and its priority."""
+    """A terminal: what it matches, what may not follow it, and its priority. `schema`: it is the JSON documents of a schema,
+    whose texts over the alphabet in use `pattern` describes."""
 
     pattern: str
     unless: str | None = None
     priority: int = 0
+    schema: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,34 @@ class Rules:
 
     # ------------------------------------------------------------------ whole texts
     def accepts(self, text: str, longest: bool) -> bool:
+        if longest and any(t.schema for t in self.terminals):
+            columns = [self._start()]
+            self._close(columns)
+            return self._among_documents(text, columns, 0)
         return self._longest(text) if longest else self._any(text)
+
+    def _among_documents(self, text: str, columns: list[set[Item]], at: int) -> bool:
+        """Longest matches among the lexemes; embedded documents compete with none and end wherever they may."""
+        if at == len(text):
+            return self._complete(columns[-1])
+        wanted = self._wanted(columns[-1]) | set(self.ignored)
+        documents = {t for t in wanted if self.terminals[t].schema}
+        lengths = {t: self.lengths(t, text, at) for t in wanted}
+        length = max((n for t in wanted - documents for n in lengths[t]), default=0)
+        chosen = {t for t in wanted - documents if length in lengths[t]}
+        top = max((self.terminals[t].priority for t in chosen), default=0)
+        chosen = {t for t in chosen if self.terminals[t].priority == top}
+        steps = [(length, chosen)] if chosen else []
+        steps += [(n, {t}) for t in documents for n in lengths[t]]
+        for n, terminals in steps:
+            column = self._scan(columns[-1], terminals)
+            if terminals & set(self.ignored):
+                column |= columns[-1]
+            more = [*columns, column]
+            self._close(more)
+            if self._among_documents(text, more, at + n):
+                return True
+        return False
 
     def lengths(self, terminal: int, text: str, at: int) -> set[int]:
         """Every length of a match that stands at a place of a text, given what follows it there."""
@@ -186,10 +216,13 @@ class Rules:
         def regex(pattern: str) -> int:
             return lower_regex(parse_regex(pattern), table)
 
-        terminals = [
-            cfg.terminal(t.pattern, regex(t.pattern), None if t.unless is None else regex(t.unless), t.priority)
-            for t in self.terminals
-        ]
+        def terminal(t: Lexeme) -> Symbol:
+            if t.schema is not None:
+                value = lower_schema(t.schema, table).value
+                return cfg.json(t.pattern, table.node(Op.JSON, value, int(Whitespace.COMPACT), 0, 0, 0))
+            return cfg.terminal(t.pattern, regex(t.pattern), None if t.unless is None else regex(t.unless), t.priority)
+
+        terminals = [terminal(t) for t in self.terminals]
         count = 1 + max([h for h, _ in self.rules] + [s for _, b in self.rules for is_t, s in b if not is_t])
         heads = [cfg.nonterminal(f"n{i}") for i in range(count)]
         for head, body in self.rules:
@@ -238,6 +271,22 @@ PATTERNS = [
     "a", "b", "ab", "ba", "aa", "a+", "b+", "a|ab", "[ab]", "(ab)+", "b?a", "a*b", "aba?", "[ab]b", "(aa)+", "bb?",
 ]  # fmt: skip
 UNLESS = ["a", "b", "ab", "b+a", "aa|b"]
+
+
+DOCUMENTS = [
+    Lexeme("1|12", schema='{"enum": [1, 12]}'), Lexeme("12?1?", schema='{"enum": [1, 11, 121, 12]}'),
+    Lexeme(r"\[(1(,1)*)?\]", schema='{"type": "array", "items": {"const": 1}}'), Lexeme("[12]+", schema='{"type": "integer"}'),
+    Lexeme(r"\[1*\]|1", schema='{"anyOf": [{"const": 1}, {"items": {"enum": [1, 11, 111]}, "maxItems": 1, "type": "array"}]}'),
+    Lexeme("1"), Lexeme("2|12"), Lexeme("1+"), Lexeme(","), Lexeme(r"\[1?"), Lexeme(r"\]"), Lexeme("[12]1"), Lexeme(r"2?\[\]"),
+]  # fmt: skip
+
+
+def random_rules_with_documents(rng: random.Random) -> Rules:
+    """Like `random_rules`, over "12,[]", with embedded schemas among the terminals."""
+    rules = random_rules(rng)
+    rules.terminals = [rng.choice(DOCUMENTS[:5]), *rng.sample(DOCUMENTS, len(rules.terminals) - 1)]
+    rules.ignored = [i for i in rules.ignored if rules.terminals[i].schema is None]
+    return rules
 
 
 def random_rules(rng: random.Random) -> Rules:
