@@ -34,6 +34,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
+from itertools import chain
 from typing import Any
 
 UNBOUNDED = -1
@@ -167,7 +168,7 @@ class Table:
 
     def char_class(self, ranges: Sequence[tuple[int, int]]) -> int:
         """The one-character strings, as UTF-8, whose code point lies in one of the inclusive, sorted, disjoint `ranges`."""
-        return self.node(Op.CLASS, *(x for r in ranges for x in r))
+        return self.node(Op.CLASS, *chain.from_iterable(ranges))
 
     def concat(self, *parts: int) -> int:
         return parts[0] if len(parts) == 1 else self.node(Op.CONCAT, *parts) if parts else self.epsilon()
