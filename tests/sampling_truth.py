@@ -77,6 +77,24 @@ class Suite:
         return sum(p for p, _ in self.texts.values())
 
     @cached_property
+    def plainly_masked(self) -> dict[Prefix, float]:
+        """What masks that know nothing of the length give each text in time; the rest is lost at the limit."""
+        out: dict[Prefix, float] = {}
+
+        def walk(prefix: Prefix, state: Any, q: float) -> None:
+            row = self.rule(prefix)
+            after = [(a, s) for a in range(self.tokens) if (s := self.delta(state, a)) is not None]
+            alpha = sum(row[a] for a, _ in after) + (row[self.end] if self.final(state) else 0)
+            if self.final(state):
+                out[(*prefix, self.end)] = q * row[self.end] / alpha
+            for a, s in after:
+                if len(prefix) < self.most:
+                    walk((*prefix, a), s, q * row[a] / alpha)
+
+        walk((), self.start, 1)
+        return out
+
+    @cached_property
     def target(self) -> dict[Prefix, float]:
         return {x: p / self.z for x, (p, _) in self.texts.items()}
 
@@ -105,20 +123,20 @@ class Suite:
 
 
 # ---------------------------------------------------------------------- T1: fair bits
-def t1(rest: str = "1") -> Suite:
-    """{00000} and 1 with any four bits (rest="1"), under fair bits with a forced end after five tokens."""
+def t1(lone: str = "0", length: int = 5) -> Suite:
+    """`lone` repeated, and any bits after the other bit, under fair bits with a forced end after `length` tokens."""
     half = Fraction(1, 2)
 
     def rule(prefix: Prefix) -> list[Any]:
-        return [half, half, Fraction(0)] if len(prefix) < 5 else [Fraction(0), Fraction(0), Fraction(1)]
+        return [half, half, Fraction(0)] if len(prefix) < length else [Fraction(0), Fraction(0), Fraction(1)]
 
     def delta(state: str, a: int) -> str | None:
         after = state + str(a)
-        if len(after) > 5 or (after[0] == "0" and "1" in after):
+        if len(after) > length or (after[0] == lone and set(after) != {lone}):
             return None
         return after
 
-    return Suite(rule, "", delta, lambda s: len(s) == 5, 2, 5)
+    return Suite(rule, "", delta, lambda s: len(s) == length, 2, length)
 
 
 # ---------------------------------------------------------------------- T2: five tokens, four words
@@ -207,6 +225,51 @@ def t4(seed: int = 7, hidden: int = 8, width: int = 51, states: int = 20, most: 
     return Hidden(
         rng.dirichlet(np.ones(hidden)), rng.dirichlet(np.full(hidden, 0.5), size=hidden), emit, table, [3, 11], most
     )
+
+
+# ---------------------------------------------------------------------- exact laws of Markov chains
+def restart_chain(suite: Suite, steps: int) -> dict[Prefix, float]:
+    """The law after `steps` Metropolis-Hastings steps with masked texts as proposals, from a masked text."""
+    texts = sorted(suite.texts, key=lambda x: suite.texts[x][1])
+    w = np.array([float(suite.texts[x][1]) for x in texts])
+    q = np.array([float(suite.masked[x]) for x in texts])
+    law = q
+    for _ in range(steps):
+        # accept with min(1, w_new / w_old): texts are sorted by w, so both sides of the minimum are running sums
+        below = np.concatenate([[0.0], (q * w).cumsum()])[:-1]
+        above = q[::-1].cumsum()[::-1] - q
+        arrive = q * (law.cumsum() - law) + q * w * ((law / w)[::-1].cumsum()[::-1] - law / w)
+        law = law * (1 - above - below / w) + arrive
+    return dict(zip(texts, law.tolist(), strict=True))
+
+
+def cut_chain(
+    suite: Suite, cut: Callable[[Prefix], np.ndarray], steps: int, one_cut: bool = False
+) -> dict[Prefix, float]:
+    """The same for chains that cut a text at a place drawn from cut(text) and finish it by masked sampling.
+
+    one_cut: a wrong chain, which takes the way there by the place of the first difference alone, the way back by all.
+    """
+    texts = list(suite.texts)
+    p = np.array([float(suite.texts[x][0]) for x in texts])
+    q = np.array([float(suite.masked[x]) for x in texts])
+    n = len(texts)
+    propose, single = np.zeros((n, n)), np.zeros((n, n))
+    for i, x in enumerate(texts):
+        for at, share in enumerate(cut(x)):
+            same = np.array([y[:at] == x[:at] for y in texts])
+            part = share * np.where(same, q, 0.0) / q[same].sum()
+            propose[i] += part
+            last = np.array([y[:at] == x[:at] and (y == x or y[: at + 1] != x[: at + 1]) for y in texts])
+            single[i] += np.where(last, part, 0.0)
+    forth = single if one_cut else propose
+    with np.errstate(divide="ignore", invalid="ignore"):
+        accept = np.nan_to_num(np.minimum(1.0, (p[None, :] * propose.T) / (p[:, None] * forth)), nan=0.0)
+    kernel = propose * accept
+    np.fill_diagonal(kernel, 0.0)
+    np.fill_diagonal(kernel, 1.0 - kernel.sum(axis=1))
+    law = q @ np.linalg.matrix_power(kernel, steps)
+    return dict(zip(texts, law.tolist(), strict=True))
 
 
 # ---------------------------------------------------------------------- comparisons

@@ -21,9 +21,10 @@ from typing import Any, Literal
 import numpy as np
 
 from decoders.sampling.graph import Floats
+from decoders.sampling.masked import all_died
 from decoders.sampling.result import Samples
 from decoders.sampling.target import log
-from decoders.sampling.trie import Node, PrefixTrie, Walk
+from decoders.sampling.trie import Node, PrefixTrie, Walk, draw
 from decoders.sampling.walks import Draw, Rule, batches, collect, run_round
 
 Accept = Callable[[int], bool]
@@ -70,7 +71,7 @@ def geometric(
         if max_rejects is not None and rejects >= max_rejects:
             rejects = max_rejects
             break
-        i = min(int(np.searchsorted(heights, rng.random() * heights[-1], side="right")), len(q) - 1)
+        i = draw(rest, rng)
         if known[i] or accept(i):
             known[i] = True
             accepts += 1
@@ -98,7 +99,7 @@ def checked_token(
 ) -> tuple[int | None, float]:
     """An index of the node's tokens that passes the target's check, drawn from q (sums to 1), and its W."""
     if trie.target.check is None:
-        return next(gumbel_order(q, rng)), 1.0
+        return draw(q, rng), 1.0
     if estimator == "recursive":
         k, w = recursive(q, gumbel_order(q, rng), lambda i: trie.passes(node, i), max_rejects)
         return k, float(w)
@@ -145,7 +146,4 @@ def awrs(
     for size in batches(n, batch):
         walks = [checked_walk(trie, lambda node: node.p, rng, estimator, max_rejects) for _ in range(size)]
         draws += run_round(trie, walks)
-    dead = sum(d.tokens is None for d in draws)
-    return collect(
-        "awrs", "weighted", trie, before, draws, failure=f"all {dead} draws failed" if dead == len(draws) else None
-    )
+    return collect("awrs", "weighted", trie, before, draws, failure=all_died(trie, draws))

@@ -12,10 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from decoders.sampling.graph import Floats
-from decoders.sampling.target import Counts, Prefix, log
+from decoders.sampling.target import Counts, Prefix
 from grammars.errors import ConstrainError
 
 Law = Literal["exact", "exact without replacement", "weighted", "asymptotic", "biased"]
+
+
+NO_MASS = "the constraint has no mass under the processed model (certain)"
 
 
 class SamplingError(ConstrainError):
@@ -122,9 +125,12 @@ def log_mean(log_weights: Floats, draws: int) -> tuple[float | None, float | Non
     return float(top + np.log(mean)), float(np.sqrt(variance / draws) / mean)
 
 
-def certified(sequences: tuple[Prefix, ...], log_prob: Floats, upper: float) -> tuple[tuple[float, float], float]:
-    """((log lower, log upper), covered): the mass of the distinct sequences bounds Z from below, `upper` from above."""
-    distinct = dict(zip(sequences, log_prob.tolist(), strict=True))
-    lower = float(np.exp(np.array(list(distinct.values()))).sum())
-    upper = max(upper, lower)
-    return (log(lower), log(upper)), (lower / upper if upper > 0 else 0.0)
+def certified(sequences: tuple[Prefix, ...], log_mass: Floats, log_upper: float) -> tuple[tuple[float, float], float]:
+    """((log lower, log upper), covered): the mass of the distinct sequences bounds Z from below, the bound from above.
+
+    log_mass: of each sequence, under the unnormalised target.
+    """
+    distinct = dict(zip(sequences, log_mass.tolist(), strict=True))
+    lower = float(np.logaddexp.reduce(np.array(list(distinct.values()), dtype=np.float64))) if distinct else -np.inf
+    upper = max(log_upper, lower)  # a rounding error apart at most
+    return (lower, upper), (float(np.exp(lower - upper)) if upper > -np.inf else 0.0)

@@ -23,13 +23,13 @@ import numpy as np
 from decoders.sampling.awrs import Estimator, checked_token
 from decoders.sampling.graph import Floats
 from decoders.sampling.resampling import Scheme, resample
-from decoders.sampling.result import Samples
+from decoders.sampling.result import NO_MASS, Samples
 from decoders.sampling.target import Prefix, log
-from decoders.sampling.trie import Node, Path, PrefixTrie
+from decoders.sampling.trie import Node, Path, PrefixTrie, tilt
 from decoders.sampling.walks import Draw, collect
 
 Twist = Callable[[Node], Floats]
-"""twist(node): float64[k] > 0, estimates of the futures of the allowed tokens; 1 at end tokens."""
+"""twist(node): float64[k], logs of estimates of the futures of the allowed tokens; 0 at end tokens. -inf kills."""
 Critic = Callable[[Prefix, bool], float]
 """critic(tokens so far, ended?) -> log score; -inf removes the particle."""
 
@@ -68,15 +68,14 @@ def smc(
         done = _Run(trie, n, rng, twist, critic, threshold, scheme, estimator, max_rejects, trace, run).loop()
         particles += done
         estimates.append(_log_mean(done))
-    draws = [Draw(p.tokens, p.path, p.log_p, 0.0, p.log_mass) for p in particles if _alive(p)]
-    for p in particles:
-        trie.back_up(p.path)
-    trie.round += 1
-    given = {"upper": float("inf")} if critic is not None else {}
+    alive = [p for p in particles if _alive(p)]
+    draws = [Draw(p.tokens, p.path, p.log_p, 0.0, p.log_mass) for p in alive]
+    trie.settle()
+    given = {} if critic is None else {"log_upper": float("inf"), "log_scores": [p.log_score for p in alive]}
     return collect(
-        "smc", "weighted", trie, before, draws, log_weights=np.array([p.log_weight for p in particles if _alive(p)]),
+        "smc", "weighted", trie, before, draws, log_weights=np.array([p.log_weight for p in alive]),
         count=runs * n, z=_combine(np.array(estimates)), trace=tuple(trace),
-        failure=None if draws else f"all {runs * n} particles died", **given,
+        failure=None if draws else _all_died(trie, runs * n), **given,
     )  # fmt: skip
 
 
@@ -104,12 +103,13 @@ class _Run:
 
     def extend(self, p: Particle) -> None:
         node = p.node
-        value = np.ones(len(node.p)) if self.twist is None else self.twist(node)
-        weights = node.p * value
+        value = np.zeros(len(node.p)) if self.twist is None else self.twist(node)
+        weights = tilt(node.p, value)
         total = float(weights.sum())
         if total <= 0.0:
             p.log_weight = float("-inf")
             return
+        log_total = log(total) + float(value.max())
         k, w = checked_token(self.trie, node, weights / total, self.rng, self.estimator, self.max_rejects)
         self.trie.counts.token_steps += 1
         if k is None or w <= 0.0:
@@ -119,8 +119,8 @@ class _Run:
         p.log_p += float(np.log(node.p[k]))
         p.log_mass += log(node.alpha)
         # p psi(xa) / (q psi(x)) with q = p psi(xa) / total
-        p.log_weight += log(total) - p.log_twist + log(w)
-        p.log_twist = float(np.log(value[k]))
+        p.log_weight += log_total - p.log_twist + log(w)
+        p.log_twist = float(value[k])
         if k >= node.ends:
             p.tokens = (*node.prefix(), int(node.tokens[k]))
         if self.critic is not None:
@@ -143,6 +143,10 @@ class _Run:
             self.particles = [
                 replace(self.particles[i], path=list(self.particles[i].path), log_weight=mean) for i in chosen
             ]
+
+
+def _all_died(trie: PrefixTrie, n: int) -> str:
+    return NO_MASS if trie.root.log_future == -np.inf else f"all {n} particles died before the end of a text"
 
 
 def _alive(p: Particle) -> bool:

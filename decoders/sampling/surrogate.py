@@ -42,9 +42,9 @@ class Surrogate:
         self._ends = graph.ends[graph.ends < self.width]
         self.psi = self._solve(self._contexts(statistics, floor), trie.target.max_tokens)
 
-    def futures(self, node: Node) -> Floats:
-        """float64[k] > 0: psi after each allowed token of the node; 1 at end tokens."""
-        out = np.ones(len(node.tokens))
+    def log_futures(self, node: Node) -> Floats:
+        """float64[k] > -inf: log psi after each allowed token of the node; 0 at end tokens."""
+        out = np.zeros(len(node.tokens))
         if node.ends:
             r = min(max(node.remaining - 1, 0), len(self.psi) - 1)
             tokens = node.tokens[: node.ends]
@@ -101,10 +101,10 @@ class Surrogate:
 
     # ------------------------------------------------------------------ backward
     def _solve(self, contexts: tuple[Floats, Floats], longest: int) -> list[Floats]:
-        """psi[r]: float64[H, S]. Edges to states that were never explored stand for the mean of the explored ones."""
+        """log psi[r]: float64[H, S]. Edges to states never explored stand for the mean of the explored ones."""
         edges, ends = contexts
         mass: Floats
-        self._unknown: list[float] = []
+        self._unknown: list[float] = []  # log of the mean
         if len(edges) == 1:
             pairs, where = np.unique(self._source * self.states + self._target, return_inverse=True)
             mass = np.bincount(where, weights=edges[0], minlength=len(pairs)).astype(np.float64)[None, :]
@@ -113,16 +113,19 @@ class Surrogate:
         else:
             mass, source, target, token = edges, self._source, self._target, self._token
         explored = np.array([self.graph.targets(q) is not None for q in range(self.states)])
+        with np.errstate(divide="ignore"):
+            log_mass, log_ends = np.log(mass), np.log(ends)
         layers: list[Floats] = []
         for r in range(longest + 1):
-            psi = ends.copy()
+            psi = log_ends
             if r > 0:
-                psi += _by_source(mass * layers[-1][token, target][None, :], source, self.states)
-            mean = float(psi[:, explored].mean()) if explored.any() else 1.0
-            psi[:, ~explored] = mean
-            self._unknown.append(mean if mean > 0 else 1.0)
+                psi = np.logaddexp(psi, _by_source(log_mass + layers[-1][token, target], source, self.states))
+            mean = _log_mean(psi[:, explored])
             # where the graph is not complete the mask may allow what cannot end in time: keep such futures positive
-            layers.append(np.maximum(psi, 1e-12 * (mean if mean > 0 else 1.0)))
+            psi = np.maximum(psi, mean + np.log(1e-12))
+            psi[:, ~explored] = mean
+            self._unknown.append(mean)
+            layers.append(psi)
         return layers
 
 
@@ -151,13 +154,23 @@ def _shrunk(group: Group, base: Floats, kappa: float) -> Floats:
     return (group.total + kappa * base) / (group.count + kappa)
 
 
-def _by_source(values: Floats, source: Ints, states: int) -> Floats:
-    """float64[H, E] summed over the edges of each source: float64[H, S]. `source` is ascending."""
-    out = np.zeros((len(values), states))
-    if values.shape[1]:
+def _by_source(logs: Floats, source: Ints, states: int) -> Floats:
+    """Logs, float64[H, E], of what is summed over the edges of each source: logs, float64[H, S]. `source` ascends."""
+    out = np.full((len(logs), states), -np.inf)
+    if logs.shape[1]:
         first = np.flatnonzero(np.diff(source, prepend=-1))
-        out[:, source[first]] = np.add.reduceat(values, first, axis=1)
+        top = np.maximum.reduceat(logs, first, axis=1)
+        top[top == -np.inf] = 0.0
+        spread = np.repeat(top, np.diff(first, append=logs.shape[1]), axis=1)
+        with np.errstate(divide="ignore"):
+            out[:, source[first]] = top + np.log(np.add.reduceat(np.exp(logs - spread), first, axis=1))
     return out
+
+
+def _log_mean(logs: Floats) -> float:
+    """Log of the mean; 0 where there is nothing to go by."""
+    total = float(np.logaddexp.reduce(logs, axis=None)) if logs.size else -np.inf
+    return total - float(np.log(logs.size)) if total > -np.inf else 0.0
 
 
 __all__ = ["StateGraph", "Surrogate"]

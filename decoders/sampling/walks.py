@@ -15,7 +15,7 @@ import numpy as np
 from decoders.sampling.graph import Floats
 from decoders.sampling.result import Law, Samples, certified, log_mean
 from decoders.sampling.target import Counts, Prefix, log
-from decoders.sampling.trie import Node, Path, PrefixTrie, Request, Walk, draw, lockstep, pick
+from decoders.sampling.trie import Node, Path, PrefixTrie, Request, Walk, draw, lockstep, pick, tilt
 
 Rule = Callable[[Node], Floats]
 """rule(node): float64[k] weights by which the walk chooses, 0 only where the text is known not to go on."""
@@ -73,7 +73,7 @@ def adaptive(trie: PrefixTrie, learning: bool, rng: np.random.Generator) -> Walk
     node, out = trie.root, Draw(None, [])
     while True:
         known = learning and node.born < trie.round
-        weights = node.p * node.bound if known else node.p
+        weights = tilt(node.p, node.log_bound) if known else node.p
         total = float(weights.sum()) if known else 1.0
         k = pick(weights, rng.random() * total)
         trie.counts.token_steps += 1
@@ -94,9 +94,7 @@ def adaptive(trie: PrefixTrie, learning: bool, rng: np.random.Generator) -> Walk
 def run_round(trie: PrefixTrie, walks: Sequence[Walk[Draw]]) -> list[Draw]:
     """Run walks over bounds that stay as they are, then teach the trie what they saw. In the order of the walks."""
     draws = lockstep(trie, walks)
-    for d in draws:
-        trie.back_up(d.path)
-    trie.round += 1
+    trie.settle()
     return draws
 
 
@@ -111,7 +109,8 @@ def collect(
     weights = np.array([d.log_weight for d in done]) if weights is None else weights
     count = given.pop("count", len(draws))
     log_z, stderr = given.pop("z", None) or log_mean(weights, count)
-    bracket, covered = certified(sequences, log_prob, given.pop("upper", trie.root.future))
+    scores = np.array(given.pop("log_scores", np.zeros(len(done))))  # of a critic, a factor of the target
+    bracket, covered = certified(sequences, log_prob + scores, given.pop("log_upper", trie.root.log_future))
     return Samples(
         sampler, law, trie.target.support, sequences, weights, log_prob, np.array([d.log_mass for d in done]), count,
         log_z, stderr, bracket, covered, trie.counts.since(before), **given,

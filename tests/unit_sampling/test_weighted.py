@@ -1,0 +1,161 @@
+"""Weighted samplers: E[weight] = Z and proper weighting against enumeration, every scheme and threshold; controls."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import sampling_suites as suites
+import sampling_truth as truth
+
+from decoders.sampling.arithmetic import arithmetic
+from decoders.sampling.lookahead import LookAhead, lookahead
+from decoders.sampling.masked import asap, masked
+from decoders.sampling.smc import smc
+from decoders.sampling.surrogate import Surrogate
+from decoders.sampling.walks import guided, run_round
+
+
+def error(result, suite) -> float:
+    """RMSE of the features."""
+    want = truth.features(list(suite.target), list(suite.target.values()))
+    return float(np.sqrt(np.mean((truth.features(result.sequences, result.weights) - want) ** 2)))
+
+
+def test_masked_draws_have_their_law_and_weights_mend_it():
+    for which in "ab":
+        suite, target = suites.t2(which)
+        result = masked(suites.fresh(target), 6000, np.random.default_rng(1))
+        assert truth.chi_square(suite.masked, result.sequences) < 3.3
+        assert abs(math.exp(result.log_z) / suite.z - 1) < 4 * result.stderr < 0.5
+        assert result.log_mass == pytest.approx([math.log(suite.texts[x][1]) for x in result.sequences])
+        assert error(result, suite) < 0.03
+        # control: unweighted
+        assert truth.chi_square(suite.target, result.sequences) > 10
+        unweighted = truth.features(result.sequences, np.ones(len(result)) / len(result))
+        want = truth.features(list(suite.target), list(suite.target.values()))
+        assert np.sqrt(np.mean((unweighted - want) ** 2)) > 0.1
+        assert not result.exact
+
+
+def test_masks_without_length_look_ahead_die():
+    suite, target = suites.t2("a", look_ahead=False)
+    result = masked(suites.fresh(target), 2000, np.random.default_rng(2))
+    assert 1 - sum(suite.plainly_masked.values()) == pytest.approx(0.923, abs=5e-4)
+    # here the limit itself forces the end where it may end: those texts are kept, with the weight of that step
+    finished = sum(q / (1 if len(x) < 9 else suite.rule(x[:-1])[4] / (suite.rule(x[:-1])[4] + sum(
+        suite.rule(x[:-1])[a] for a in range(4)))) for x, q in suite.plainly_masked.items())  # fmt: skip
+    assert len(result) / result.draws == pytest.approx(finished, abs=0.03)
+    assert abs(math.exp(result.log_z) / suite.z - 1) < 4 * result.stderr
+    # control: the survivors without their weights
+    assert truth.chi_square(suite.target, result.sequences) > 10
+
+
+def test_asap_is_unbiased_at_its_twentieth_draw_and_wrong_without_weights():
+    suite, target = suites.t2("b")
+    rng = np.random.default_rng(3)
+    values, draws = [], []
+    for _ in range(600):
+        result = asap(suites.fresh(target), 20, rng)
+        values.append(math.exp(result.log_weights[-1]))
+        draws.append(result.sequences[-1])
+    assert abs(np.mean(values) / suite.z - 1) < 4 * np.std(values) / math.sqrt(len(values)) / suite.z
+    assert truth.chi_square(suite.target, draws) > 10
+
+
+# ---------------------------------------------------------------------- look-ahead
+def test_the_true_bigram_as_surrogate_has_no_variance():
+    suite, target = suites.t2("a")
+    trie = suites.fresh(target)
+    trie.expand_frontier(40)  # every last token is seen
+    ahead = LookAhead(trie, "bigram")
+    ahead.surrogate = Surrogate(trie, "bigram", floor=0.0)
+    for node in trie.nodes:
+        node.log_value = ahead.surrogate.log_futures(node)
+    rng = np.random.default_rng(8)
+    draws = run_round(trie, [guided(trie, ahead.rule, rng) for _ in range(1500)])
+    assert [math.exp(d.log_weight) for d in draws] == pytest.approx([suite.z] * 1500, rel=1e-9)
+    assert truth.chi_square(suite.target, [d.tokens for d in draws]) < 3.3
+    twisted = smc(trie, 10, np.random.default_rng(9), twist=ahead.log_values)
+    assert twisted.log_z == pytest.approx(math.log(suite.z), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["unigram", "state", "bigram"])
+@pytest.mark.parametrize("replacement", [True, False])
+def test_look_ahead_is_unbiased(kind, replacement):
+    suite, target = suites.t2("b")
+    rng = np.random.default_rng(10)
+    found = []
+    for _ in range(100):
+        result = lookahead(suites.fresh(target), 30, rng, kind=kind, replacement=replacement)
+        found.append(suites.by_first(result) * (1 if replacement else result.draws))
+    masses = {x: p for x, (p, _) in suite.texts.items()}
+    assert suites.worst(np.array(found), suites.wanted_by_first(masses)) < 4
+
+
+def test_look_ahead_weights_are_needed():
+    """Control: the proposal itself, unweighted, is another distribution."""
+    suite, target = suites.t2("b")
+    draws = []
+    for seed in range(250):
+        draws += lookahead(suites.fresh(target), 8, np.random.default_rng(seed), replacement=True).sequences
+    assert truth.chi_square(suite.target, draws) > 3.3
+
+
+def test_look_ahead_exhausts_small_languages_and_puts_texts_back():
+    suite, target = suites.t1()
+    trie = suites.fresh(target)
+    result = lookahead(trie, 100, np.random.default_rng(0))
+    assert len(result) == 17
+    assert np.exp(result.log_z) == pytest.approx(float(suite.z))
+    assert result.stderr == 0.0
+    assert result.weights == pytest.approx([float(suite.target[x]) for x in result.sequences])
+    again = lookahead(trie, 5, np.random.default_rng(1))
+    assert len(again) == 5
+
+
+def test_look_ahead_is_ahead_at_equal_model_calls():
+    for which in "ab":
+        suite, target = suites.t2(which)
+        ours, plain = [], []
+        for seed in range(4):
+            ahead = lookahead(suites.fresh(target), 5000, np.random.default_rng(seed), max_model_calls=1000)
+            ours.append(error(ahead, suite))
+            plain.append(error(masked(suites.fresh(target), 400, np.random.default_rng(seed)), suite))
+            assert ahead.bracket[0] <= math.log(suite.z) <= ahead.bracket[1]
+        assert np.mean(ours) < 0.015
+        assert np.mean(ours) < 0.4 * np.mean(plain)
+
+
+def test_look_ahead_on_a_hidden_markov_model():
+    suite, target = suites.t4()
+    result = lookahead(suites.fresh(target), 200, np.random.default_rng(1), batch=4)
+    assert abs(math.exp(result.log_z) / suite.z() - 1) < 4 * result.stderr
+    plain = masked(suites.fresh(target), 200, np.random.default_rng(1))
+    assert result.stderr < 0.5 * plain.stderr
+
+
+def test_rare_events_are_found_or_reported():
+    suite, target = suites.t5()
+    z = suite.backward(lambda a: a, 4, lambda h: truth.BIGRAM[h].tolist())
+    ahead = lookahead(suites.fresh(target), 150, np.random.default_rng(2))
+    assert abs(math.exp(ahead.log_z) / z - 1) < max(4 * ahead.stderr, 0.02)
+    plain = masked(suites.fresh(target), 150, np.random.default_rng(2))
+    assert plain.ess < 0.2 * len(plain)
+    assert not plain.exact
+
+
+# ---------------------------------------------------------------------- arithmetic
+def test_arithmetic_draws_are_even_and_proper():
+    suite, target = suites.t2("a")
+    trie = suites.fresh(target)
+    result = arithmetic(trie, 2000, np.random.default_rng(11), shifts=4)
+    assert abs(math.exp(result.log_z) / suite.z - 1) < 5 * result.stderr
+    firsts = np.bincount([x[0] for x in result.sequences], minlength=5) / len(result)
+    want = np.array([sum(p for x, p in suite.masked.items() if x[0] == a) for a in range(5)])
+    assert np.abs(firsts - want).max() <= 5 / len(result)  # independent draws: about 1 / sqrt(n)
+    single = [arithmetic(trie, 1, np.random.default_rng(s), shifts=1).sequences[0] for s in range(1500)]
+    assert truth.chi_square(suite.masked, single) < 3.3
+    # control: they do not stand for independent draws of their law
+    assert truth.chi_square({a: want[a] for a in range(5) if want[a]}, [x[0] for x in result.sequences]) < -2
