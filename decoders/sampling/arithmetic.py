@@ -55,7 +55,6 @@ def _coded(trie: PrefixTrie, rule: Rule, u: float, rng: np.random.Generator) -> 
         out.path.append((node, k))
         out.log_p += float(np.log(node.p[k]))
         out.log_q += float(np.log(share))
-        out.log_mass += log(node.alpha)
         if not trie.passes(node, k):
             return out
         if k >= node.ends:

@@ -124,7 +124,6 @@ def checked_walk(
             return out
         out.log_p += float(np.log(node.p[k]))
         out.log_q += float(np.log(weights[k] / total)) - log(w)
-        out.log_mass += log(node.alpha)
         if k >= node.ends:
             out.tokens = (*node.prefix(), int(node.tokens[k]))
             return out

@@ -122,15 +122,13 @@ class LookAhead:
 
 def lookahead(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, replacement: bool = False, kind: str = "auto",
-    batch: int = 1, frontier: int = 0, max_model_calls: int | None = None,
+    batch: int = 1, max_model_calls: int | None = None,
 ) -> Samples:  # fmt: skip
     """n draws (fewer once nothing is left, or at max_model_calls, which biases by stopping), properly weighted.
 
-    batch: draws that share one state of knowledge. frontier: prefixes of the largest mass to expand first.
+    batch: draws that share one state of knowledge.
     """
     before = trie.counts.copy()
-    if frontier:
-        trie.expand_frontier(frontier)
     ahead = LookAhead(trie, kind)
     rounds: list[list[Draw]] = []
     trace: list[dict[str, float]] = []

@@ -120,5 +120,4 @@ def _entropy(weights: Floats) -> float:
 def _whole(d: Draw) -> Draw:
     """Sums over the whole path instead of the part that was regenerated."""
     p = sum(float(np.log(node.p[k])) for node, k in d.path)
-    mass = sum(float(np.log(node.alpha)) for node, _ in d.path)
-    return Draw(d.tokens, d.path, p, p - mass, mass)
+    return Draw(d.tokens, d.path, p)

@@ -33,14 +33,12 @@ def rejection(
 
 
 def cars(
-    trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 1, max_tries: int = 10_000, frontier: int = 0
+    trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 1, max_tries: int = 10_000
 ) -> Samples:  # fmt: skip
     """Up to n independent exact samples from a trie that learns; expected tries for the next one: bound(root) / Z.
 
-    batch: tries that share one state of knowledge. frontier: unvisited prefixes of the largest mass to expand first.
+    batch: tries that share one state of knowledge. `PrefixTrie.expand_frontier` beforehand lowers the bound fastest.
     """
-    if frontier:
-        trie.expand_frontier(frontier)
     return _reject("cars", True, trie, n, rng, batch, max_tries)
 
 
@@ -86,7 +84,7 @@ def _shortfall(accepted: list[Draw], n: int, tries: list[float], trie: PrefixTri
 
 
 def distinct(
-    trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 1, max_tries: int = 100_000, frontier: int = 0
+    trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 1, max_tries: int = 100_000
 ) -> Samples:  # fmt: skip
     """Up to n distinct texts, the i-th an exact draw from the target without the i-1 before it; not independent.
 
@@ -94,8 +92,6 @@ def distinct(
     Ends early if the whole language was found; Z is then exact.
     """
     before = trie.counts.copy()
-    if frontier:
-        trie.expand_frontier(frontier)
     trie.settle()
     found: dict[tuple[int, ...], Draw] = {}
     trace: list[dict[str, float]] = []

@@ -6,7 +6,7 @@ for returns what it has and says why in `failure`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +37,7 @@ class Samples:
     those before it. "weighted": properly weighted, E[sum of weights f] / draws = Z E*[f]; one draw alone follows another
     law. "asymptotic": the target in the limit of steps. "biased": a proposal's own law.
     sequences: with their end tokens; draws that failed are not listed. log_weights: one each. log_prob: under the
-    processed model. log_mass: sum of the logs of the mass that plain masks keep along the sequence.
+    processed model. masses: float64[tokens] each, the log of the mass that the mask kept at each step.
     draws: how many draws the weights are averaged over, failed ones included.
     log_z: estimate, stderr: of log_z (None: not known). bracket: logs; certified, lower <= log Z <= upper.
     covered: certified lower bound of the target's mass on the distinct sequences.
@@ -50,7 +50,7 @@ class Samples:
     sequences: tuple[Prefix, ...]
     log_weights: Floats
     log_prob: Floats
-    log_mass: Floats
+    masses: tuple[Floats, ...]
     draws: int
     log_z: float | None
     stderr: float | None
@@ -66,6 +66,11 @@ class Samples:
     @property
     def exact(self) -> bool:
         return self.law in ("exact", "exact without replacement")
+
+    @property
+    def log_mass(self) -> Floats:
+        """float64[n]: the sum of `masses`; the log importance weight of a masked draw."""
+        return np.array([float(m.sum()) for m in self.masses])
 
     @property
     def weights(self) -> Floats:
@@ -93,6 +98,26 @@ class Samples:
         heights = self.weights.cumsum()
         return min(int(np.searchsorted(heights, rng.random() * heights[-1], side="right")), len(self) - 1)
 
+    @property
+    def caution(self) -> str | None:
+        """What to know before the samples are used, if anything: too few that matter, or another law than it seems."""
+        if self.law == "weighted" and 0 < len(self) < self.draws / 10:
+            return f"only {len(self)} of {self.draws} draws reached the end of a text"
+        if self.law == "weighted" and len(self) >= 5 and self.ess < max(2.0, 0.1 * len(self)):
+            return f"low effective sample size: {len(self)} weighted samples are worth {self.ess:.1f}"
+        if self.law == "asymptotic":
+            return "the target only in the limit of steps; nothing measures how far this run is from it"
+        if self.law == "exact without replacement":
+            return "not independent draws: no text comes twice"
+        return None
+
+    def with_counts(self, counts: Counts) -> Samples:
+        """The same result with the work that led up to it."""
+        return replace(self, counts=counts)
+
+    def __str__(self) -> str:
+        return self.table()
+
     def table(self) -> str:
         """The result as lines of text for people."""
         low, high = self.bracket
@@ -107,6 +132,7 @@ class Samples:
             ("masking", f"would distort these texts by {self.distortion:.3f} nats"),
             ("work", f"{self.counts.model_calls} model calls, {self.counts.token_steps} token steps, "
                      f"{self.counts.mask_calls} masks, {self.counts.checks} checks"),
+            ("caution", self.caution or "none"),
             ("failure", self.failure or "none"),
         ]  # fmt: skip
         return "\n".join(f"{name:<8} {value}" for name, value in rows)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,6 @@ class Particle:
     path: Path
     log_weight: float = 0.0
     log_p: float = 0.0
-    log_mass: float = 0.0
     log_twist: float = 0.0
     log_score: float = 0.0
     tokens: Prefix | None = None
@@ -63,13 +63,13 @@ def smc(
     before = trie.counts.copy()
     particles: list[Particle] = []
     estimates: list[float] = []
-    trace: list[dict[str, float]] = []
+    trace: list[dict[str, Any]] = []
     for run in range(runs):
         done = _Run(trie, n, rng, twist, critic, threshold, scheme, estimator, max_rejects, trace, run).loop()
         particles += done
         estimates.append(_log_mean(done))
     alive = [p for p in particles if _alive(p)]
-    draws = [Draw(p.tokens, p.path, p.log_p, 0.0, p.log_mass) for p in alive]
+    draws = [Draw(p.tokens, p.path, p.log_p) for p in alive]
     trie.settle()
     given = {} if critic is None else {"log_upper": float("inf"), "log_scores": [p.log_score for p in alive]}
     return collect(
@@ -82,7 +82,7 @@ def smc(
 class _Run:
     def __init__(
         self, trie: PrefixTrie, n: int, rng: np.random.Generator, twist: Twist | None, critic: Critic | None,
-        threshold: float, scheme: Scheme, estimator: Estimator, max_rejects: int | None, trace: list[dict[str, float]],
+        threshold: float, scheme: Scheme, estimator: Estimator, max_rejects: int | None, trace: list[dict[str, Any]],
         number: int,
     ) -> None:  # fmt: skip
         self.trie, self.n, self.rng, self.twist, self.critic = trie, n, rng, twist, critic
@@ -117,7 +117,6 @@ class _Run:
             return
         p.path.append((node, k))
         p.log_p += float(np.log(node.p[k]))
-        p.log_mass += log(node.alpha)
         # p psi(xa) / (q psi(x)) with q = p psi(xa) / total
         p.log_weight += log_total - p.log_twist + log(w)
         p.log_twist = float(value[k])
@@ -136,10 +135,12 @@ class _Run:
         w = np.exp(logs - top)
         ess = float(w.sum() ** 2 / (w @ w))
         now = ess < self.threshold * self.n and any(p.moving for p in self.particles)
-        self.trace.append({"run": self.number, "ess": ess, "resampled": now, "log_z": float(top + np.log(w.mean()))})
+        mean = float(top + np.log(w.mean()))
+        step = {"run": self.number, "ess": ess, "resampled": now, "log_z": mean, "weights": (w / w.sum()).tolist()}
+        self.trace.append(step)
         if now:
-            mean = float(top + np.log(w.mean()))
             chosen = resample(w / w.sum(), self.rng, self.scheme)
+            step["ancestors"] = chosen.tolist()
             self.particles = [
                 replace(self.particles[i], path=list(self.particles[i].path), log_weight=mean) for i in chosen
             ]

@@ -14,7 +14,7 @@ import numpy as np
 
 from decoders.sampling.graph import Floats
 from decoders.sampling.result import Law, Samples, certified, log_mean
-from decoders.sampling.target import Counts, Prefix, log
+from decoders.sampling.target import Counts, Prefix
 from decoders.sampling.trie import Node, Path, PrefixTrie, Request, Walk, draw, lockstep, pick, tilt
 
 Rule = Callable[[Node], Floats]
@@ -23,13 +23,12 @@ Rule = Callable[[Node], Floats]
 
 @dataclass(slots=True)
 class Draw:
-    """One walk. tokens: None if it failed. path: (node, index) from the root. log_p, log_q, log_mass: sums along it."""
+    """One walk. tokens: None if it failed. path: (node, index) from the root. log_p, log_q: sums along it."""
 
     tokens: Prefix | None
     path: Path
     log_p: float = 0.0
     log_q: float = 0.0
-    log_mass: float = 0.0
 
     @property
     def log_weight(self) -> float:
@@ -55,7 +54,6 @@ def from_node(trie: PrefixTrie, node: Node, path: Path, rule: Rule, rng: np.rand
         out.path.append((node, k))
         out.log_p += float(np.log(node.p[k]))
         out.log_q += float(np.log(weights[k] / total))
-        out.log_mass += log(node.alpha)
         if not trie.passes(node, k):
             return out
         if k >= node.ends:
@@ -83,7 +81,6 @@ def adaptive(trie: PrefixTrie, learning: bool, rng: np.random.Generator) -> Walk
         if k == len(weights) or not trie.passes(node, k):
             return out
         out.log_p += float(np.log(node.p[k]))
-        out.log_mass += log(node.alpha)
         if k >= node.ends:
             out.tokens = (*node.prefix(), int(node.tokens[k]))
             return out
@@ -112,9 +109,13 @@ def collect(
     scores = np.array(given.pop("log_scores", np.zeros(len(done))))  # of a critic, a factor of the target
     bracket, covered = certified(sequences, log_prob + scores, given.pop("log_upper", trie.root.log_future))
     return Samples(
-        sampler, law, trie.target.support, sequences, weights, log_prob, np.array([d.log_mass for d in done]), count,
+        sampler, law, trie.target.support, sequences, weights, log_prob, tuple(_masses(d) for d in done), count,
         log_z, stderr, bracket, covered, trie.counts.since(before), **given,
     )  # fmt: skip
+
+
+def _masses(d: Draw) -> Floats:
+    return np.log(np.array([node.alpha for node, _ in d.path]))
 
 
 def batches(n: int, size: int) -> list[int]:

@@ -21,6 +21,7 @@ from decoders.sampling.markov import markov
 from decoders.sampling.masked import asap, masked
 from decoders.sampling.rejection import cars, distinct, rejection
 from decoders.sampling.result import NO_MASS, SamplingError
+from decoders.sampling.run import run
 from decoders.sampling.smc import smc
 from decoders.sampling.target import Target
 from decoders.sampling.trie import lockstep, tilt
@@ -32,7 +33,7 @@ GATE = 3.3  # z-score; p > 1e-3 with room for several tests
 def ith(sampler, target, at, runs, seed, **options):
     """Samples number `at` (from 1) of independent runs, each with a trie of its own."""
     rng = np.random.default_rng(seed)
-    return [sampler(suites.fresh(target), max(at), rng, **options).sequences for _ in range(runs)]
+    return [run(sampler, suites.fresh(target), max(at), rng, **options).sequences for _ in range(runs)]
 
 
 @pytest.mark.parametrize("options", [{}, {"batch": 8}, {"frontier": 6}], ids=str)
@@ -41,11 +42,11 @@ def test_cars_is_exact_at_every_position(options):
     for seed, runs in ((0, 1500), (1, 300), (2, 300)):
         found = ith(cars, target, (1, 2, 12), runs, seed, **options)
         for at in (1, 2, 12):
-            assert truth.chi_square(suite.target, [run[at - 1] for run in found]) < GATE
+            assert truth.chi_square(suite.target, [row[at - 1] for row in found]) < GATE
         if runs < 1500:
             continue
         pairs = {(x, y): float(suite.target[x] * suite.target[y]) for x, y in itertools.product(suite.target, repeat=2)}
-        assert truth.chi_square(pairs, [(run[0], run[1]) for run in found]) < GATE
+        assert truth.chi_square(pairs, [(row[0], row[1]) for row in found]) < GATE
 
 
 def test_cars_and_rejection_are_exact_on_t2():
@@ -110,12 +111,12 @@ def test_without_replacement_is_exact_in_order_and_not_independent():
         if x != y
     }  # fmt: skip
     found = ith(distinct, target, (2,), 3000, 4)
-    assert truth.chi_square(pairs, [(run[0], run[1]) for run in found]) < GATE
+    assert truth.chi_square(pairs, [(row[0], row[1]) for row in found]) < GATE
     batched = ith(distinct, target, (2,), 2000, 4, batch=4)
-    assert truth.chi_square(pairs, [(run[0], run[1]) for run in batched]) < GATE
+    assert truth.chi_square(pairs, [(row[0], row[1]) for row in batched]) < GATE
     # control: reported as independent draws they fail
     full = ith(distinct, target, (12,), 300, 5)
-    assert abs(truth.chi_square(suite.target, [x for run in full for x in run])) > GATE
+    assert abs(truth.chi_square(suite.target, [x for row in full for x in row])) > GATE
 
 
 def test_the_bracket_always_holds_and_closes():
