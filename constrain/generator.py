@@ -24,8 +24,8 @@ from grammars.tokens.automaton import TokenAutomaton, compile_grammar
 from grammars.tokens.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from decoders.sampling.registry import Sampler
     from decoders.sampling.result import Samples
-    from decoders.sampling.run import Sampler
     from decoders.sampling.texts import SampledTexts
     from decoders.sampling.trie import PrefixTrie
 
@@ -101,7 +101,7 @@ class Generator:
         self, prompt: Prompt | PrefixTrie, sampler: Any = "cars", samples: int = 1, *, seed: int = 0,
         critic: Any = None, **options: Any,
     ) -> SampledTexts:  # fmt: skip
-        """Samples of the model's own distribution given the constraint; see `decoders.sampling.run` for the samplers.
+        """Samples of the model's own distribution given the constraint; see `decoders.sampling.registry` for the samplers.
 
         prompt: or a `trie` of this generator. options: those of `trie` (unless one is given), `look_ahead`, `frontier`,
         and the sampler's own. critic(text, ended): a log score, for "smc". Raises ZeroMassError if the processed model
@@ -109,7 +109,7 @@ class Generator:
         """
         import numpy as np
 
-        from decoders.sampling.run import run
+        from decoders.sampling.registry import run
         from decoders.sampling.texts import text_critic
         from decoders.sampling.trie import PrefixTrie
 

@@ -50,6 +50,19 @@ def t2(which: str = "a", look_ahead: bool = True, most: int = 8) -> tuple[truth.
 
 
 @cache
+def t3(optional: bool = False) -> tuple[truth.Suite, Target]:
+    """Through the JSON Schema front end."""
+    suite = truth.t3(optional)
+    vocabulary = constrain.Vocabulary([*(t.encode() for t in truth.t3_tokens(optional)), None], [suite.end])
+    schema = {"type": "object", "properties": {"a": {"type": "boolean"}, "b": {"enum": ["x", "yy", "z"]}},
+              "required": ["a", "b"], "additionalProperties": False}  # fmt: skip
+    if optional:
+        schema["properties"]["c"] = {"enum": list(range(10))}
+    grammar = constrain.json_schema(schema, order="schema", whitespace="compact", numbers="plain")
+    return suite, Target(TableModel(suite.end + 1, suite.rule), constrain.compile(grammar, vocabulary), suite.most)
+
+
+@cache
 def t5() -> tuple[truth.Suite, Target]:
     suite = truth.t5()
     return suite, Target(TableModel(5, suite.rule), t2_automaton("[012]*3[012]*3[012]*3[012]*"), suite.most)

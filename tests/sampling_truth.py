@@ -177,6 +177,81 @@ def t5(most: int = 24) -> Suite:
     return Suite(t2a_rule, (-1, 0, 0), delta, lambda s: s == (2, 0, 3), 4, most)
 
 
+# ---------------------------------------------------------------------- T3: JSON under a small transformer
+T3_LONGER = ['{"', '":', "true", "fals", "se", "al", '"}', ',"', '"a"', '":"', "yy", '"b":']
+
+
+def t3_tokens(optional: bool = False) -> list[str]:
+    """Every character of the language, and some longer pieces."""
+    return [*sorted({c for text in t3_texts(optional) for c in text}), *T3_LONGER]
+
+
+def t3_texts(optional: bool = False) -> list[str]:
+    tail = ["", *(f',"c":{d}' for d in range(10))] if optional else [""]
+    return [f'{{"a":{a},"b":"{b}"{c}}}' for a in ("true", "false") for b in ("x", "yy", "z") for c in tail]
+
+
+class Transformer:
+    """Next-token probabilities of a two-layer causal transformer with random weights, float64; the last id ends."""
+
+    def __init__(self, width: int, seed: int = 0, d: int = 32, heads: int = 4, longest: int = 40) -> None:
+        rng = np.random.default_rng(seed)
+        scale = 1 / math.sqrt(d)
+        self.heads = heads
+        self.embed = rng.normal(size=(width + 1, d))  # the last row begins a text
+        self.place = rng.normal(size=(longest, d)) * 0.5
+        self.layers = [
+            [rng.normal(size=shape) * scale for shape in ((d, d), (d, d), (d, d), (d, d), (d, 4 * d), (4 * d, d))]
+            for _ in range(2)
+        ]
+        self.out = rng.normal(size=(d, width)) * scale * 1.5
+
+    def rule(self, prefix: Prefix) -> np.ndarray:
+        x = self.embed[[-1, *prefix]] + self.place[: len(prefix) + 1]
+        n, d = x.shape
+        hidden = np.triu(np.full((n, n), -np.inf), 1)
+        for wq, wk, wv, wo, up, down in self.layers:
+            h = _norm(x)
+            q, k, v = ((h @ w).reshape(n, self.heads, -1).transpose(1, 0, 2) for w in (wq, wk, wv))
+            x = (
+                x
+                + (_soft(q @ k.transpose(0, 2, 1) / math.sqrt(d / self.heads) + hidden) @ v)
+                .transpose(1, 0, 2)
+                .reshape(n, d)
+                @ wo
+            )
+            x = x + np.maximum(_norm(x) @ up, 0) @ down
+        return _soft(_norm(x)[-1] @ self.out)
+
+
+def _norm(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
+
+
+def _soft(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def t3(optional: bool = False, seed: int = 0) -> Suite:
+    """States are the texts so far; every spelling of a text in tokens is a sequence of its own."""
+    tokens, texts = t3_tokens(optional), t3_texts(optional)
+    model = Transformer(len(tokens) + 1, seed)
+    begins = {t[:i] for t in texts for i in range(len(t) + 1)}
+    known: dict[Prefix, np.ndarray] = {}
+
+    def rule(prefix: Prefix) -> np.ndarray:
+        if prefix not in known:
+            known[prefix] = model.rule(prefix)
+        return known[prefix]
+
+    def delta(state: str, a: int) -> str | None:
+        after = state + tokens[a]
+        return after if after in begins else None
+
+    return Suite(rule, "", delta, lambda s: s in texts, len(tokens), max(map(len, texts)))
+
+
 # ---------------------------------------------------------------------- T4: a hidden Markov model and a random automaton
 @dataclass
 class Hidden:

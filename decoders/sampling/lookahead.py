@@ -35,12 +35,12 @@ from decoders.sampling.walks import Draw, collect, guided, run_round
 class LookAhead:
     """Values of a trie's nodes; kept between calls on the same trie, it goes on learning.
 
-    kind: of the surrogate ("auto": bigram for vocabularies of at most 64 tokens, else state). first, growth: the
-    surrogate is fitted at `first` nodes, then whenever their number has grown by `growth`.
+    kind: of the surrogate. first, growth: the surrogate is fitted at `first` nodes, then whenever their number has
+    grown by `growth`.
     """
 
     trie: PrefixTrie
-    kind: str = "auto"
+    kind: str = "state"
     first: int = 24
     growth: float = 1.5
     surrogate: Surrogate | None = None
@@ -48,8 +48,6 @@ class LookAhead:
     _found: dict[Prefix, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind == "auto":
-            self.kind = "bigram" if self.trie.statistics.by_last is not None else "state"
         self.refit()
         self._due = self.first
 
@@ -121,7 +119,7 @@ class LookAhead:
 
 
 def lookahead(
-    trie: PrefixTrie, n: int, rng: np.random.Generator, *, replacement: bool = False, kind: str = "auto",
+    trie: PrefixTrie, n: int, rng: np.random.Generator, *, replacement: bool = False, kind: str = "state",
     batch: int = 1, max_model_calls: int | None = None,
 ) -> Samples:  # fmt: skip
     """n draws (fewer once nothing is left, or at max_model_calls, which biases by stopping), properly weighted.

@@ -101,10 +101,15 @@ class Samples:
     @property
     def caution(self) -> str | None:
         """What to know before the samples are used, if anything: too few that matter, or another law than it seems."""
-        if self.law == "weighted" and 0 < len(self) < self.draws / 10:
-            return f"only {len(self)} of {self.draws} draws reached the end of a text"
-        if self.law == "weighted" and len(self) >= 5 and self.ess < max(2.0, 0.1 * len(self)):
-            return f"low effective sample size: {len(self)} weighted samples are worth {self.ess:.1f}"
+        if self.law == "weighted" and self.covered < 0.5 and len(self):
+            if len(self) < self.draws / 10:
+                return f"only {len(self)} of {self.draws} draws reached the end of a text"
+            if self.stderr is None and len(self) > 1:
+                return "one run has no standard error"
+            if self.stderr is not None and self.stderr > 0.5:
+                return f"log Z is uncertain by {self.stderr:.1f}: a few weights may hide most of the target"
+            if self.ess < max(2.0, 0.1 * len(self)):
+                return f"low effective sample size: {len(self)} weighted samples are worth {self.ess:.1f}"
         if self.law == "asymptotic":
             return "the target only in the limit of steps; nothing measures how far this run is from it"
         if self.law == "exact without replacement":

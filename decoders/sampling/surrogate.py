@@ -5,7 +5,9 @@
 is the probability under the surrogate u that a text at automaton state q, after last token h, with r tokens left, ends in
 the language: backward dynamic programming over the state graph. u is a mean of the model's predictions at the nodes of
 the trie, by context and shrunk towards the wider context by how much predictions vary within and between contexts
-(empirical Bayes): all nodes, then by last token (small vocabularies only), then by automaton state.
+(empirical Bayes): all nodes, then by last token (small vocabularies) or by automaton state. A model that was trained on
+the language hardly ever leaves it, whatever the mean of its predictions says of a state never seen: so the allowed mass
+of a state is scaled by how well the model was found to know the language (`_acquaintance`).
 
 The model's future depends on the whole prefix, so psi is never a bound and never used without weights. It is positive
 wherever the future may be: every token keeps a floor of mass.
@@ -17,6 +19,9 @@ import numpy as np
 
 from decoders.sampling.graph import Floats, Ints, StateGraph
 from decoders.sampling.trie import Group, Node, PrefixTrie, Statistics
+
+LATE = float(np.log(1e-4))
+"""Log of the factor for futures of which no end within the length is known."""
 
 
 class Surrogate:
@@ -57,47 +62,67 @@ class Surrogate:
                 known = after < self.states
                 h = tokens if len(layer) > 1 else np.zeros_like(tokens)
                 out[: node.ends] = np.where(known, layer[h, np.where(known, after, 0)], self._unknown[r])
+            if self.graph.distance is None:  # masks do not see the length: late is possible, but hardly worth a draw
+                hint = self.graph.in_time(node.state, node.remaining)
+                out[: node.ends] += np.where(hint[np.searchsorted(self.graph.tokens(node.state), tokens)], 0.0, LATE)
         return out
 
     # ------------------------------------------------------------------ the surrogate's predictions
     def _contexts(self, statistics: Statistics, floor: float) -> tuple[Floats, Floats]:
         """(u of each edge: float64[H, E], mass of the end tokens: float64[H, S]); H = V for bigrams, else 1."""
-        base = statistics.total / statistics.count
-        rows = base[None, :]
+        base = (1 - floor) * statistics.total / statistics.count + floor / self.width
+        accepting = np.array([self.graph.accepting(q) for q in range(self.states)])
         if self.kind == "bigram" and statistics.by_last is not None:
             rows = np.tile(base, (self.width, 1))
             kappa = shrinkage(list(statistics.by_last.values()), base)
             for h, group in statistics.by_last.items():
                 if h >= 0:
-                    rows[h] = _shrunk(group, base, kappa)
-        rows = (1 - floor) * rows + floor / self.width
-        edges = rows[:, self._token]
-        ends = np.tile(rows[:, self._ends].sum(axis=1)[:, None], (1, self.states))
+                    rows[h] = (1 - floor) * _shrunk(group, base, kappa) + floor / self.width
+            return rows[:, self._token], rows[:, self._ends].sum(axis=1)[:, None] * accepting
+        edges, ends = base[self._token], float(base[self._ends].sum()) * accepting
+        scale = self._acquaintance(statistics, edges, ends)
+        edges, ends = edges * scale[self._source], ends * scale
         if self.kind == "state":
-            self._by_state(statistics, floor, edges[0], ends[0])
-        accepting = np.array([self.graph.accepting(q) for q in range(self.states)])
-        return edges, ends * accepting
+            self._by_state(statistics, floor, edges, ends)
+        return edges[None, :], ends[None, :]
+
+    def _acquaintance(self, statistics: Statistics, edges: Floats, ends: Floats) -> Floats:
+        """float64[S]: what to multiply u with at each state, so that its allowed mass is what it is where it was seen.
+
+        log of the allowed mass = theta times the log of what the bare mean gives: theta is 1 for a model that knows
+        nothing of the language, 0 for one that never leaves it, and fitted by least squares over the states seen.
+        """
+        bare = np.bincount(self._source, weights=edges, minlength=self.states) + ends
+        x, y, n = [], [], []
+        for q, group in statistics.by_state.items():
+            alpha = float(group.total.sum()) / group.count if group.count else 0.0
+            if q < self.states and bare[q] > 0 and alpha > 0 and self.graph.targets(q) is not None:
+                x.append(float(np.log(bare[q])))
+                y.append(float(np.log(min(alpha, 1.0))))
+                n.append(group.count)
+        below, weight = np.array(x), np.array(n, dtype=np.float64)
+        total = float(weight @ below**2) if x else 0.0
+        theta = min(1.0, max(0.0, float(weight @ (below * np.array(y))) / total)) if total > 0 else 1.0
+        return np.where(bare > 0, np.maximum(bare, 1e-300) ** (theta - 1.0), 1.0)
 
     def _by_state(self, statistics: Statistics, floor: float, edges: Floats, ends: Floats) -> None:
-        base = (1 - floor) * statistics.total / statistics.count + floor / self.width
+        """Shrink what each state's nodes were seen to predict towards the wider context, in place."""
+        starts = np.searchsorted(self._source, np.arange(self.states + 1))
         within = between = 0.0
-        means: dict[int, tuple[Group, Floats]] = {}
+        seen: list[tuple[int, Group, Floats]] = []
         for q, group in statistics.by_state.items():
-            tokens = np.concatenate([self.graph.tokens(q), self.graph.ends])
-            parent = base[tokens[tokens < self.width]]
-            means[q] = (group, parent)
-            w, b = _spread(group, parent)
+            if q >= self.states or self.graph.targets(q) is None:
+                continue
+            wide = np.append(edges[starts[q] : starts[q + 1]], ends[q])
+            seen.append((q, group, wide))
+            w, b = _spread(group, wide)
             within, between = within + w, between + b
         kappa = within / between if between > 0 else float("inf")
-        starts = np.searchsorted(self._source, np.arange(self.states + 1))
-        for q, (group, parent) in means.items():
-            if q < self.states and starts[q + 1] > starts[q]:
-                u = (1 - floor) * _shrunk(group, parent, kappa) + floor / self.width
-                n = starts[q + 1] - starts[q]
-                edges[starts[q] : starts[q + 1]] = u[:n]
-                ends[q] = u[len(u) - len(self._ends) :].sum()
-            elif q < self.states:
-                ends[q] = _shrunk(group, parent, kappa)[len(parent) - len(self._ends) :].sum() + floor / self.width
+        for q, group, wide in seen:
+            u = (1 - floor) * _shrunk(group, wide, kappa) + floor / self.width
+            edges[starts[q] : starts[q + 1]] = u[:-1]
+            if self.graph.accepting(q):
+                ends[q] = u[-1]
 
     # ------------------------------------------------------------------ backward
     def _solve(self, contexts: tuple[Floats, Floats], longest: int) -> list[Floats]:

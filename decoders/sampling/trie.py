@@ -196,7 +196,8 @@ class PrefixTrie:
 class Statistics:
     """Sums of the model's predictions over the nodes made, by automaton state and by last token: for surrogates.
 
-    by_last is kept for vocabularies of at most 64 tokens; by_state holds the tokens of a state's plain mask and the ends.
+    by_last is kept for vocabularies of at most 64 tokens; by_state holds the tokens of a state's plain mask and, last, the
+    mass of the end where the state accepts (else 0).
     """
 
     small = 64
@@ -216,8 +217,9 @@ class Statistics:
         self.squares += float(p @ p)
         if self.by_last is not None:
             self.by_last.setdefault(last, Group()).add(p)
-        tokens = np.concatenate([self._graph.tokens(state), self._graph.ends])
-        self.by_state.setdefault(state, Group()).add(p[tokens[tokens < len(p)]])
+        tokens = self._graph.tokens(state)
+        end = float(p[self._graph.ends[self._graph.ends < len(p)]].sum()) if self._graph.accepting(state) else 0.0
+        self.by_state.setdefault(state, Group()).add(np.append(p[tokens[tokens < len(p)]], end))
 
 
 class Group:

@@ -19,9 +19,9 @@ from decoders.sampling.awrs import awrs
 from decoders.sampling.lookahead import LookAhead, lookahead
 from decoders.sampling.markov import markov
 from decoders.sampling.masked import asap, masked
+from decoders.sampling.registry import run
 from decoders.sampling.rejection import cars, distinct, rejection
 from decoders.sampling.result import NO_MASS, SamplingError
-from decoders.sampling.run import run
 from decoders.sampling.smc import smc
 from decoders.sampling.target import Target
 from decoders.sampling.trie import lockstep, tilt

@@ -58,6 +58,15 @@ def test_t2(rule, z, kl, reverse, tv, ess):
     assert suite.z**2 / sum(p * kept for p, kept in suite.texts.values()) == pytest.approx(ess, abs=2e-6)
 
 
+def test_t3_has_as_many_spellings_as_it_should():
+    for optional, counts in ((False, (6, 1960, 4929)), (True, (66, 41160, 94109))):
+        suite = truth.t3(optional)
+        suite.rule = lambda _: [0.01] * 99
+        assert len(truth.t3_texts(optional)) == counts[0]
+        assert suite.tokens == (40 if optional else 29)
+        assert (len(suite.texts), suite.prefixes) == counts[1:]
+
+
 def test_dynamic_programming_agrees_with_enumeration():
     suite = truth.t2(truth.t2a_rule)
     assert suite.backward(lambda a: a, 4, lambda h: truth.BIGRAM[h].tolist()) == pytest.approx(suite.z, rel=1e-12)

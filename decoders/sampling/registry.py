@@ -31,6 +31,7 @@ from decoders.sampling.rejection import cars, distinct, rejection
 from decoders.sampling.result import Samples
 from decoders.sampling.smc import smc
 from decoders.sampling.trie import PrefixTrie
+from grammars.errors import UnsupportedFeature
 
 Sampler = Callable[..., Samples]
 SAMPLERS: Mapping[str, Sampler] = MappingProxyType({
@@ -45,11 +46,11 @@ def run(
     """n samples from the sampler of that name, or from a function called like one.
 
     look_ahead: for smc a twist, for markov and arithmetic a proposal, from the trie's values and a surrogate of its
-    statistics, frozen. frontier: unvisited prefixes of the largest mass to evaluate first. Raises ValueError for an
-    unknown name.
+    statistics, frozen. frontier: unvisited prefixes of the largest mass to evaluate first. Raises UnsupportedFeature
+    for an unknown name.
     """
     if isinstance(sampler, str) and sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler {sampler!r}; one of {', '.join(SAMPLERS)}")
+        raise UnsupportedFeature(f"unknown sampler {sampler!r}; one of {', '.join(SAMPLERS)}")
     if n < 1:
         raise ValueError("at least one sample")
     draw = SAMPLERS[sampler] if isinstance(sampler, str) else sampler
