@@ -272,13 +272,17 @@ class Hidden:
         return belief @ self.emit
 
     def z(self) -> float:
-        """By dynamic programming over hidden state x automaton state x length."""
+        return float(self.start @ self.backward()[-1][0])
+
+    def backward(self) -> list[np.ndarray]:
+        """[r]: float64[Q, H], the probability of a text in at most r tokens, by dynamic programming."""
         states, width = self.table.shape
         end = width - 1
         final = np.zeros(states)
         final[self.accepting] = 1.0
         b = final[:, None] * self.emit[:, end][None, :]  # [Q, H]
         base = b.copy()
+        layers = [b]
         for _ in range(self.most):
             moved = b @ self.move.T  # [Q, H]: after emitting, move
             new = base.copy()
@@ -287,7 +291,8 @@ class Hidden:
                     if self.table[q, a] >= 0:
                         new[q] += self.emit[:, a] * moved[self.table[q, a]]
             b = new
-        return float(self.start @ b[0])
+            layers.append(b)
+        return layers
 
 
 def t4(seed: int = 7, hidden: int = 8, width: int = 51, states: int = 20, most: int = 30) -> Hidden:

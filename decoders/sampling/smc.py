@@ -53,7 +53,7 @@ class Particle:
 def smc(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, runs: int = 1, twist: Twist | None = None,
     critic: Critic | None = None, threshold: float = 0.5, scheme: Scheme = "systematic",
-    estimator: Estimator = "recursive", max_rejects: int | None = None,
+    estimator: Estimator = "auto", max_rejects: int | None = None,
 ) -> Samples:  # fmt: skip
     """`runs` independent runs of n particles. threshold: resample below this share of n; 0 never does.
 
