@@ -63,9 +63,9 @@ def t3(optional: bool = False) -> tuple[truth.Suite, Target]:
 
 
 @cache
-def t5() -> tuple[truth.Suite, Target]:
-    suite = truth.t5()
-    return suite, Target(TableModel(5, suite.rule), t2_automaton("[012]*3[012]*3[012]*3[012]*"), suite.most)
+def t5(threes: int = 3) -> tuple[truth.Suite, Target]:
+    suite = truth.t5(threes=threes)
+    return suite, Target(TableModel(5, suite.rule), t2_automaton(f"([012]*3){{{threes}}}[012]*"), suite.most)
 
 
 @cache

@@ -166,15 +166,15 @@ def t2(rule: Rule, most: int = 8) -> Suite:
     return Suite(rule, (-1, 0), t2_delta, lambda s: s == (2, 0), 4, most)
 
 
-def t5(most: int = 24) -> Suite:
-    """T2a with exactly three 3s."""
+def t5(most: int = 24, threes: int = 3) -> Suite:
+    """T2a with exactly so many 3s."""
 
     def delta(state: tuple[int, int, int], a: int) -> tuple[int, int, int] | None:
         after = t2_delta(state[:2], a)
-        threes = state[2] + (a == 3)
-        return None if after is None or threes > 3 else (*after, threes)
+        count = state[2] + (a == 3)
+        return None if after is None or count > threes else (*after, count)
 
-    return Suite(t2a_rule, (-1, 0, 0), delta, lambda s: s == (2, 0, 3), 4, most)
+    return Suite(t2a_rule, (-1, 0, 0), delta, lambda s: s == (2, 0, threes), 4, most)
 
 
 # ---------------------------------------------------------------------- T3: JSON under a small transformer

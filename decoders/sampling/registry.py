@@ -12,6 +12,7 @@
 | smc        | weighted                   | critics, checks or a twist worth its use |
 | lookahead  | weighted, learning         |                                          |
 | arithmetic | weighted                   |                                          |
+| controlled | weighted                   | a surrogate that is near the model       |
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 
 from decoders.sampling.arithmetic import arithmetic
 from decoders.sampling.awrs import awrs
+from decoders.sampling.control import controlled
 from decoders.sampling.lookahead import LookAhead, lookahead
 from decoders.sampling.markov import markov
 from decoders.sampling.masked import asap, masked
@@ -35,7 +37,7 @@ from grammars.errors import UnsupportedFeature
 
 Sampler = Callable[..., Samples]
 SAMPLERS: Mapping[str, Sampler] = MappingProxyType({
-    f.__name__: f for f in (masked, asap, rejection, cars, distinct, markov, awrs, smc, lookahead, arithmetic)
+    f.__name__: f for f in (masked, asap, rejection, cars, distinct, markov, awrs, smc, lookahead, arithmetic, controlled)
 })  # fmt: skip
 
 

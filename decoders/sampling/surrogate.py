@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from decoders.sampling.graph import Floats, Ints, StateGraph
-from decoders.sampling.trie import Group, Node, PrefixTrie, Statistics
+from decoders.sampling.trie import Group, Node, Path, PrefixTrie, Statistics
 
 LATE = float(np.log(1e-4))
 """Log of the factor for futures of which no end within the length is known."""
@@ -67,20 +67,40 @@ class Surrogate:
                 out[: node.ends] += np.where(hint[np.searchsorted(self.graph.tokens(node.state), tokens)], 0.0, LATE)
         return out
 
+    def at_root(self, root: Node) -> Floats:
+        """float64[k]: u of the root's allowed tokens, after no token at all."""
+        return self._base[root.tokens] * (self._scale[root.state] if self.kind != "bigram" else 1.0)
+
+    def log_prob(self, path: Path) -> float:
+        """log u of a whole text, for the kinds "unigram" and "bigram". Its states must be explored."""
+        total, last = 0.0, -1
+        for node, k in path:
+            token = int(node.tokens[k])
+            row = self._base if last < 0 or self.kind != "bigram" else self._rows[last]
+            scale = 1.0 if self.kind == "bigram" else float(self._scale[node.state])
+            total += float(np.log(row[token] * scale))
+            last = token
+        return total
+
     # ------------------------------------------------------------------ the surrogate's predictions
     def _contexts(self, statistics: Statistics, floor: float) -> tuple[Floats, Floats]:
         """(u of each edge: float64[H, E], mass of the end tokens: float64[H, S]); H = V for bigrams, else 1."""
         base = (1 - floor) * statistics.total / statistics.count + floor / self.width
         accepting = np.array([self.graph.accepting(q) for q in range(self.states)])
+        self._rows = base[None, :]
         if self.kind == "bigram" and statistics.by_last is not None:
             rows = np.tile(base, (self.width, 1))
             kappa = shrinkage(list(statistics.by_last.values()), base)
             for h, group in statistics.by_last.items():
                 if h >= 0:
                     rows[h] = (1 - floor) * _shrunk(group, base, kappa) + floor / self.width
+            first = statistics.by_last.get(-1)
+            self._rows = rows
+            self._base = base if first is None else (1 - floor) * _shrunk(first, base, kappa) + floor / self.width
             return rows[:, self._token], rows[:, self._ends].sum(axis=1)[:, None] * accepting
         edges, ends = base[self._token], float(base[self._ends].sum()) * accepting
-        scale = self._acquaintance(statistics, edges, ends)
+        scale = self._scale = self._acquaintance(statistics, edges, ends)
+        self._base = base
         edges, ends = edges * scale[self._source], ends * scale
         if self.kind == "state":
             self._by_state(statistics, floor, edges, ends)

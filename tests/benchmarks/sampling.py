@@ -1,6 +1,6 @@
 """Faithful sampling in figures: how far each method is from the true distribution after how many model calls.
 
-    python tests/benchmarks/sampling.py [curves] [laws] [learning] [model] [awrs] [--seeds N]
+    python tests/benchmarks/sampling.py [curves] [laws] [learning] [model] [awrs] [--seeds N] [--suites T2a T2b T4]
 
 curves    feature RMSE and |log(Z estimate / Z)| at 300, 1000 and 3000 distinct model calls on T2a, T2b and T4
 laws      total variation and both divergences of exact and of drawn laws, with the null band of as many exact draws
@@ -20,7 +20,8 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +133,14 @@ def score(found: Drawn, wanted: np.ndarray, log_z: float, features: Any) -> tupl
     return rmse, abs(z - log_z) if z is not None else math.nan
 
 
-def curves(seeds: int) -> None:
-    for which, suite, target, features, wanted, log_z in worlds():
+def curves(seeds: int, only: Sequence[str]) -> None:
+    for which, target, features, wanted, log_z in worlds():
+        if only and which not in only:
+            continue
         print(
             f"\n## curves on {which}, {seeds} seeds: feature RMSE, then |log Z error|, at {CALLS} distinct model calls"
         )
-        column = {"T2a": 0, "T2b": 1}.get(which)
+        place = {"T2a": 0, "T2b": 1}.get(which)
         for name in [*METHODS, *AHEAD]:
             if "bigram" in name and which == "T4":
                 continue
@@ -162,24 +165,26 @@ def curves(seeds: int) -> None:
                             i += 1
                         if i == len(CALLS):
                             break
-            mean = np.nanmean(rows, axis=0) if not np.isnan(rows).all() else rows[0]
+            mean = np.array(
+                [column[~np.isnan(column)].mean() if not np.isnan(column).all() else np.nan for column in rows.T]
+            )
             text = (
                 " / ".join(f"{v:.4f}" for v in mean[:3]),
                 " / ".join("  -   " if np.isnan(v) else f"{v:.4f}" for v in mean[3:]),
             )
-            base = f"   baseline {BASELINE[name][column]}" if column is not None and name in BASELINE else ""
+            base = f"   baseline {BASELINE[name][place]}" if place is not None and name in BASELINE else ""
             print(f"{name:30} {text[0]}   {text[1]}{base}", flush=True)
 
 
-def worlds() -> Iterator[tuple[str, Any, Any, Any, np.ndarray, float]]:
+def worlds() -> Iterator[tuple[str, Any, Any, np.ndarray, float]]:
     for which in "ab":
         suite, target = suites.t2(which)
         features = first_and_length(8)
         wanted = features(list(suite.target), list(suite.target.values()))
-        yield f"T2{which}", suite, target, features, wanted, math.log(suite.z)
+        yield f"T2{which}", target, features, wanted, math.log(suite.z)
     hidden, target = suites.t4()
     exact = exact_draws(hidden, 20_000)
-    yield "T4", hidden, target, visits, visits(exact, [1.0] * len(exact)), math.log(hidden.z())
+    yield "T4", target, visits, visits(exact, [1.0] * len(exact)), math.log(hidden.z())
 
 
 def exact_draws(hidden: truth.Hidden, n: int) -> list[tuple[int, ...]]:
@@ -217,7 +222,7 @@ def null_band(suite: truth.Suite, n: int, runs: int = 5) -> str:
     return f"{np.mean(found):.4f} +- {np.std(found):.4f}"
 
 
-def laws(seeds: int) -> None:
+def laws(seeds: int, only: Sequence[str]) -> None:
     for which in "ab":
         suite, target = suites.t2(which)
         print(f"\n## laws on T2{which}: exact laws first (TV, KL(q || P*), KL(P* || q))")
@@ -246,7 +251,7 @@ def show(name: str, suite: truth.Suite, drawn: Any) -> None:
 
 
 # ---------------------------------------------------------------------- learning
-def learning(seeds: int) -> None:
+def learning(seeds: int, only: Sequence[str]) -> None:
     published = {"a": "8.9 / 4.1 / 2.1, final .15 / .41 / .74", "b": "6.3 / 2.5 / 1.5, final .25 / .64 / .87"}
     for which in "ab":
         suite, target = suites.t2(which)
@@ -277,21 +282,16 @@ def learning(seeds: int) -> None:
     print(f"distinct, 1000 texts of T2b: {trie.counts.model_calls} model calls, Z in [{low:.5f}, {high:.5f}] "
           f"(true {suite.z:.5f}), at least {100 * r.covered:.1f}% of the mass")  # fmt: skip
     print("  baseline: 7360 model calls, [.01659, .01695], 97.8%")
-    hard, target = suites.t5()
-    z = hard.backward(lambda a: a, 4, lambda h: truth.BIGRAM[h].tolist())
-    print(f"\n## T5, a rare event: log Z = {math.log(z):.3f}")
-    for name, options in (
-        ("rejection", {"max_tries": 2000}),
-        ("cars", {"max_tries": 2000}),
-        ("masked", {}),
-        ("smc", {}),
-        ("lookahead", {}),
-    ):
-        r = SAMPLERS[name](suites.fresh(target), 200, np.random.default_rng(0), **options)
-        estimate = "none" if r.log_z is None else f"{r.log_z:.3f}"
-        print(
-            f"{name:10} log Z {estimate}, {len(r)} samples, ESS {r.ess:.1f}; {r.failure or r.caution or 'no caution'}"
-        )
+    for threes in (3, 11):
+        hard, target = suites.t5(threes)
+        z = hard.backward(lambda a: a, 4, lambda h: truth.BIGRAM[h].tolist())
+        print(f"\n## T5, a rare event ({threes} threes): log Z = {math.log(z):.3f}")
+        tries = {"max_tries": 2000}
+        for name, options in (("rejection", tries), ("cars", tries), ("masked", {}), ("smc", {}), ("lookahead", {})):
+            r = SAMPLERS[name](suites.fresh(target), 200, np.random.default_rng(0), **options)
+            estimate = "none" if r.log_z is None else f"{r.log_z:.3f}"
+            note = r.failure or r.caution or "no caution"
+            print(f"{name:10} log Z {estimate}, {len(r)} samples, ESS {r.ess:.1f}; {note}")
 
 
 # ---------------------------------------------------------------------- the embedded model
@@ -300,7 +300,7 @@ GRAMMARS: dict[str, tuple[Any, str, float]] = {
     "optional keys": ({"type": "object", "properties": {
         "name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "minimum": 0, "maximum": 150},
         "city": {"enum": ["Paris", "London", "Rome"]}, "job": {"enum": ["pilot", "nurse"]}, "vip": {"type": "boolean"}},
-        "required": ["age"], "additionalProperties": False}, PERSON, 1.5),
+        "required": ["age"], "additionalProperties": False}, PERSON, 1.0),
     "bounded strings": ({"type": "object", "properties": {
         "name": {"type": "string", "minLength": 8, "maxLength": 9}, "city": {"type": "string", "maxLength": 3}},
         "required": ["name", "city"], "additionalProperties": False}, PERSON, 1.0),
@@ -308,12 +308,14 @@ GRAMMARS: dict[str, tuple[Any, str, float]] = {
 }  # fmt: skip
 
 
-def model(seeds: int) -> None:
+def model(seeds: int, only: Sequence[str]) -> None:
     import constrain
     from constrain.generator import Generator
 
     base: Any = None
     for name, (wanted, prompt, temperature) in GRAMMARS.items():
+        if only and name not in only:
+            continue
         wanted = constrain.regex(wanted) if isinstance(wanted, str) else wanted
         generator = Generator(
             "default" if base is None else base.model.model, wanted, None if base is None else base.tokenizer
@@ -334,7 +336,7 @@ def model(seeds: int) -> None:
         ess = math.exp(2 * long.log_z - float(np.logaddexp.reduce(np.log(kept) + long.log_z + log_w)))
         print(f"masking: KL(P* || masked) = {divergence:.3f} nats, ESS/N = {ess:.3f} (on the reference)")
         for sampler, extra in (
-            ("masked, unweighted", {}), ("masked", {}), ("cars", {"max_tries": 10**6}), ("smc", {"threshold": 0.5}),
+            ("masked, unweighted", {}), ("masked", {}), ("cars", {"max_tries": 20}), ("smc", {"threshold": 0.5}),
             ("lookahead", {"replacement": True}), ("lookahead", {}),
         ):  # fmt: skip
             rows = np.full((seeds, 4), np.nan)
@@ -344,7 +346,7 @@ def model(seeds: int) -> None:
                     rows[seed, i], rows[seed, 2 + i] = one_run(
                         trie, sampler, calls, seed, extra, features, want, long.log_z
                     )
-            cells = [" / ".join(f"{v:.4f}" for v in np.nanmean(rows[:, k : k + 2], axis=0)) for k in (0, 2)]
+            cells = [" / ".join(mean_of(rows[:, k + i]) for i in (0, 1)) for k in (0, 2)]
             label = sampler + (" (with replacement)" if extra.get("replacement") else "")
             print(f"{label:30} feature RMSE {cells[0]}   |log Z error| {cells[1]}   (300 / 1000 calls)", flush=True)
 
@@ -359,23 +361,35 @@ def one_run(
         return rmse(features(r), want), abs(r.log_z - log_z) if r.log_z is not None else math.nan
     parts, draws, total = [], 0, -math.inf
     name = sampler.partition(",")[0]
-    while trie.counts.model_calls < calls and draws < 20_000:
+    while trie.counts.model_calls < calls and draws < 5000:
         r = SAMPLERS[name](trie, 10 if name == "smc" else 1, rng, **extra)
         parts.append(r)
         draws += r.draws
         if name != "cars":
             total = float(np.logaddexp.reduce([total, *r.log_weights]))
     weighted = "unweighted" not in sampler and name != "cars"
+    if not any(len(r) for r in parts):
+        return math.nan, math.nan
     log_weights = np.concatenate([r.log_weights if weighted else np.zeros(len(r)) for r in parts])
     kept = np.exp(log_weights - log_weights.max()) if len(log_weights) else log_weights
     found = np.sum([w * features(r, i) for r, w, i in flat(parts, kept)], axis=0) / kept.sum()
-    return rmse(found, want), abs(total - math.log(draws) - log_z) if name != "cars" else math.nan
+    return rmse(found, want), abs(total - math.log(draws) - log_z) if name != "cars" and math.isfinite(
+        total
+    ) else math.nan
 
 
 def flat(parts: list[Any], weights: np.ndarray) -> Iterator[tuple[Any, float, int]]:
     places = [(r, i) for r in parts for i in range(len(r))]
     for (r, i), w in zip(places, weights.tolist(), strict=True):
         yield r, w, i
+
+
+def mean_of(column: np.ndarray) -> str:
+    known = column[~np.isnan(column)]
+    missing = (
+        f" ({len(column) - len(known)} of {len(column)} runs without a sample)" if 0 < len(known) < len(column) else ""
+    )
+    return f"{known.mean():.4f}{missing}" if len(known) else "  -   "
 
 
 def rmse(found: np.ndarray, want: np.ndarray) -> float:
@@ -402,34 +416,38 @@ def text_features(generator: Any, reference: Any) -> Callable[..., np.ndarray]:
 
 
 # ---------------------------------------------------------------------- AWRS beside a peer
-def awrs(seeds: int) -> None:
+def awrs(seeds: int, only: Sequence[str]) -> None:
     peer = genlm()
-    print("\n## awrs: one token, Zipf(1.1) over 32,000 tokens; accepted at random with probability alpha")
-    n = 150
-    weights = 1.0 / np.arange(1, 32_001) ** 1.1
-    q = weights / weights.sum()
-    for alpha in (0.99, 0.9, 0.5, 0.1, 0.01):
+    n = 1000
+    print("\n## awrs: one token of 32,000 by a Zipf law, each accepted with probability alpha")
+    for power, alpha in ((3.0, 0.9), (1.1, 0.99), (1.1, 0.9), (1.1, 0.5), (1.1, 0.1), (1.1, 0.01)):
+        weights = 1.0 / np.arange(1, 32_001) ** power
+        q = weights / weights.sum()
         accepted = np.random.default_rng(7).random(32_000) < alpha
         mass = float(q[accepted].sum())
-        for name, one in (("recursive", ours_recursive), ("geometric", ours_geometric), ("genlm-control", peer)):
+        for name, one in (
+            ("recursive", ours_recursive),
+            ("geometric", ours_geometric),
+            ("auto", ours_auto),
+            ("genlm-control", peer),
+        ):
             if one is None:
                 continue
             found, checks, seconds = one(q, accepted, n)
-            print(f"alpha {alpha:<5} (mass {mass:.4f}) {name:14} checks {checks:7.2f}  {1e3 * seconds:7.2f} ms  "
+            print(f"Zipf({power}), alpha {alpha:<5} (mass {mass:.4f}) {name:14} checks {checks:7.2f}  {1e3 * seconds:7.2f} ms  "
                   f"mean W / mass {found.mean() / mass:.3f}, relative sd {found.std() / mass:.3f}", flush=True)  # fmt: skip
     texts, target = suites.t2_black_box("a", 6)
     z = sum(texts.values())
     print(f"\n## smc with a black-box check on T2a, at most 6 tokens, N=10, threshold .5, multinomial; Z = {z:.6f}")
-    trie, rng = suites.fresh(target), np.random.default_rng(0)
-    for estimator in ("recursive", "geometric"):
-        run_smc(f"ours, {estimator}", z, lambda: ours_smc(target, rng, estimator), 300)
+    rng = np.random.default_rng(0)
+    for estimator in ("auto", "recursive", "geometric"):
+        run_smc(f"ours, {estimator}", z, partial(ours_smc, target, rng, estimator), 1000)
     shared = suites.fresh(target)
-    run_smc("ours, one trie for all runs", z, lambda: ours_smc(target, rng, "recursive", shared), 300)
+    run_smc("ours, one trie for all runs", z, partial(ours_smc, target, rng, "auto", shared), 1000)
     if peer is None:
         print("genlm-control is not installed here; `pip install genlm-control` puts its rows beside these")
     else:
-        run_smc("genlm-control", z, peer_smc(target), 300)
-    del trie
+        run_smc("genlm-control", z, peer_smc(target), 1000)
 
 
 def ours_recursive(q: np.ndarray, accepted: np.ndarray, n: int) -> tuple[np.ndarray, float, float]:
@@ -440,6 +458,10 @@ def ours_recursive(q: np.ndarray, accepted: np.ndarray, n: int) -> tuple[np.ndar
 def ours_geometric(q: np.ndarray, accepted: np.ndarray, n: int) -> tuple[np.ndarray, float, float]:
     rng = np.random.default_rng(1)
     return timed(lambda accept: geometric(q, rng, accept)[1], accepted, n)
+
+
+def ours_auto(q: np.ndarray, accepted: np.ndarray, n: int) -> tuple[np.ndarray, float, float]:
+    return ours_geometric(q, accepted, n) if q.max() >= 2 / 3 else ours_recursive(q, accepted, n)
 
 
 def timed(
@@ -569,10 +591,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--suites", nargs="*", default=(), help="of curves and model; default: all")
     args = parser.parse_args()
     for name in args.sections or SECTIONS:
         start = time.perf_counter()
-        SECTIONS[name](args.seeds)
+        SECTIONS[name](args.seeds, args.suites)
         print(f"({name}: {time.perf_counter() - start:.0f} s)", flush=True)
 
 

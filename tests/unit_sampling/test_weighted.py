@@ -9,9 +9,12 @@ import pytest
 import sampling_suites as suites
 import sampling_truth as truth
 
+import constrain
 from decoders.sampling.arithmetic import arithmetic
+from decoders.sampling.control import controlled
 from decoders.sampling.lookahead import LookAhead, lookahead
 from decoders.sampling.masked import asap, masked
+from decoders.sampling.rejection import cars
 from decoders.sampling.smc import smc
 from decoders.sampling.surrogate import Surrogate
 from decoders.sampling.walks import guided, run_round
@@ -136,14 +139,19 @@ def test_look_ahead_on_a_hidden_markov_model():
     assert result.stderr < 0.5 * plain.stderr
 
 
-def test_rare_events_are_found_or_reported():
-    suite, target = suites.t5()
+@pytest.mark.parametrize("threes", [3, 11])
+def test_rare_events_are_found_or_reported(threes):
+    suite, target = suites.t5(threes)
     z = suite.backward(lambda a: a, 4, lambda h: truth.BIGRAM[h].tolist())
+    assert (z < 1e-3) == (threes == 11)
     ahead = lookahead(suites.fresh(target), 150, np.random.default_rng(2))
     assert abs(math.exp(ahead.log_z) / z - 1) < max(4 * ahead.stderr, 0.02)
     plain = masked(suites.fresh(target), 150, np.random.default_rng(2))
-    assert plain.ess < 0.2 * len(plain)
     assert not plain.exact
+    assert plain.ess < 0.2 * len(plain)
+    refused = cars(suites.fresh(target), 150, np.random.default_rng(2), max_tries=400)
+    assert "of 150 samples accepted in 400 tries" in refused.failure
+    assert len(refused) < 30
 
 
 # ---------------------------------------------------------------------- arithmetic
@@ -159,3 +167,25 @@ def test_arithmetic_draws_are_even_and_proper():
     assert truth.chi_square(suite.masked, single) < 3.3
     # control: they do not stand for independent draws of their law
     assert truth.chi_square({a: want[a] for a in range(5) if want[a]}, [x[0] for x in result.sequences]) < -2
+
+
+# ---------------------------------------------------------------------- control variates
+def test_control_variates_are_unbiased_and_exact_for_a_true_surrogate():
+    suite, target = suites.t2("a")
+    trie = suites.fresh(target)
+    trie.expand_frontier(40)
+    exact = controlled(trie, 200, np.random.default_rng(1), kind="bigram", pilot=5)
+    plain = masked(trie, 200, np.random.default_rng(1))
+    assert exact.log_z == pytest.approx(math.log(suite.z), abs=0.02)
+    assert exact.stderr < 0.02 < 0.1 < plain.stderr
+    suite, target = suites.t1()
+    for kind in ("unigram", "bigram"):
+        rng = np.random.default_rng(2)
+        found = [controlled(suites.fresh(target), 30, rng, kind=kind, pilot=10) for _ in range(400)]
+        values = np.array([[math.exp(r.log_z)] for r in found])
+        assert suites.worst(values, np.array([float(suite.z)])) < 4
+        plain_values = [math.exp(masked(suites.fresh(target), 30, rng).log_z) for _ in range(200)]
+        assert values.std() < 1.2 * np.std(plain_values)
+    _, checked = suites.t1_black_box()
+    with pytest.raises(constrain.UnsupportedFeature, match="check"):
+        controlled(suites.fresh(checked), 10, rng)
