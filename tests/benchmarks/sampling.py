@@ -61,7 +61,7 @@ def repeated(name: str, weighted: bool, **options: Any) -> Callable[[PrefixTrie,
         weights: list[float] = []
         draws, total = 0, 0.0
         while True:
-            r = SAMPLERS[name](trie, 1, rng, **options)
+            r = SAMPLERS[name](trie, 4, rng, **options)
             texts += r.sequences
             weights += np.exp(r.log_weights).tolist() if weighted else [1.0] * len(r)
             draws += r.draws
@@ -97,7 +97,6 @@ def chain(trie: PrefixTrie, seed: int) -> Iterator[Drawn]:
 
 
 METHODS: dict[str, Callable[[PrefixTrie, int], Iterator[Drawn]]] = {
-    "masked, unweighted": repeated("masked", False),
     "asap, unweighted": repeated("asap", False),
     "asap, weighted": repeated("asap", True),
     "markov (restart chain)": chain,
@@ -295,15 +294,18 @@ def learning(seeds: int, only: Sequence[str]) -> None:
 
 
 # ---------------------------------------------------------------------- the embedded model
-PERSON = "Extract the person: Maria Lopez is 34 years old and lives in Paris. Her email is m.lopez@mail.com."
+PERSON = "Extract the person: Maria Lopez is 34 years old and lives in Paris."
+NAME, AGE = {"type": "string", "maxLength": 12}, {"type": "integer", "minimum": 0, "maximum": 150}
 GRAMMARS: dict[str, tuple[Any, str, float]] = {
     "optional keys": ({"type": "object", "properties": {
-        "name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "minimum": 0, "maximum": 150},
-        "city": {"enum": ["Paris", "London", "Rome"]}, "job": {"enum": ["pilot", "nurse"]}, "vip": {"type": "boolean"}},
-        "required": ["age"], "additionalProperties": False}, PERSON, 1.0),
-    "bounded strings": ({"type": "object", "properties": {
-        "name": {"type": "string", "minLength": 8, "maxLength": 9}, "city": {"type": "string", "maxLength": 3}},
-        "required": ["name", "city"], "additionalProperties": False}, PERSON, 1.0),
+        "name": NAME, "age": AGE, "city": {"enum": ["Paris", "London", "Rome"]}, "job": {"enum": ["pilot", "nurse"]}},
+        "required": ["name"], "additionalProperties": False}, PERSON, 1.0),
+    "short strings": ({"type": "object", "properties": {
+        "name": {"type": "string", "maxLength": 5}, "age": AGE, "city": {"type": "string", "maxLength": 4}},
+        "required": ["name"], "additionalProperties": False}, PERSON, 1.0),
+    "choices": ({"type": "object", "properties": {
+        "name": {"enum": ["Maria", "Maria Lopez", "M. Lopez", "Omar Lopez"]}, "age": {"enum": [3, 4, 34, 35, 43]}},
+        "required": ["name"], "additionalProperties": False}, PERSON, 1.5),
     "code-like": ("[a-z]{1,6} = [0-9]{1,3}( [+*] [0-9]{1,3}){0,3};", "Write the age of Ada, who is 36.", 1.5),
 }  # fmt: skip
 
@@ -318,13 +320,13 @@ def model(seeds: int, only: Sequence[str]) -> None:
             continue
         wanted = constrain.regex(wanted) if isinstance(wanted, str) else wanted
         generator = Generator(
-            "default" if base is None else base.model.model, wanted, None if base is None else base.tokenizer
+            "default" if base is None else base.model.model, wanted, base and base.tokenizer, describe=False
         )
         base = base or generator
         options = {"max_tokens": 40, "temperature": temperature}
         start = time.perf_counter()
         reference = generator.trie(prompt, **options)
-        long = generator.sample(reference, "lookahead", 4000, seed=99, max_model_calls=6000, batch=8).samples
+        long = generator.sample(reference, "lookahead", 4000, seed=99, max_model_calls=4000, batch=8).samples
         print(f"\n## embedded model, {name}, temperature {temperature}: {reference.target.support}")
         print(f"reference: log Z {long.log_z:.4f} +- {long.stderr:.4f}, in [{long.bracket[0]:.3f}, {long.bracket[1]:.3f}], "
               f"covers {100 * long.covered:.1f}%; {time.perf_counter() - start:.0f} s")  # fmt: skip
@@ -335,47 +337,51 @@ def model(seeds: int, only: Sequence[str]) -> None:
         divergence = float(kept @ log_w) - long.log_z
         ess = math.exp(2 * long.log_z - float(np.logaddexp.reduce(np.log(kept) + long.log_z + log_w)))
         print(f"masking: KL(P* || masked) = {divergence:.3f} nats, ESS/N = {ess:.3f} (on the reference)")
-        for sampler, extra in (
-            ("masked, unweighted", {}), ("masked", {}), ("cars", {"max_tries": 20}), ("smc", {"threshold": 0.5}),
-            ("lookahead", {"replacement": True}), ("lookahead", {}),
-        ):  # fmt: skip
-            rows = np.full((seeds, 4), np.nan)
-            for seed in range(seeds):
+        rows: dict[str, np.ndarray] = {}
+        for seed in range(seeds):
+            for label, sampler, extra in (
+                ("masked", "masked", {}), ("cars", "cars", {"max_tries": 20}), ("smc, N=10", "smc", {"threshold": 0.5}),
+                ("lookahead with replacement", "lookahead", {"replacement": True}), ("lookahead", "lookahead", {}),
+            ):  # fmt: skip
+                tries = {} if sampler == "lookahead" else {"trie": generator.trie(prompt, **options)}
+                state: dict[str, Any] = {"parts": [], "rng": np.random.default_rng(seed), **tries}
                 for i, calls in enumerate((300, 1000)):
-                    trie = generator.trie(prompt, **options)
-                    rows[seed, i], rows[seed, 2 + i] = one_run(
-                        trie, sampler, calls, seed, extra, features, want, long.log_z
-                    )
-            cells = [" / ".join(mean_of(rows[:, k + i]) for i in (0, 1)) for k in (0, 2)]
-            label = sampler + (" (with replacement)" if extra.get("replacement") else "")
-            print(f"{label:30} feature RMSE {cells[0]}   |log Z error| {cells[1]}   (300 / 1000 calls)", flush=True)
+                    if sampler == "lookahead":
+                        state = {"trie": generator.trie(prompt, **options), "rng": np.random.default_rng(seed)}
+                        extra["max_model_calls"] = calls
+                    for key, found in one_run(state, sampler, calls, extra, features).items():
+                        cell = rows.setdefault(label + key, np.full((seeds, 4), np.nan))[seed]
+                        cell[i] = rmse(found[0], want)
+                        cell[2 + i] = abs(found[1] - long.log_z) if found[1] is not None else math.nan
+        for label, cells in rows.items():
+            text = [" / ".join(mean_of(cells[:, k + i]) for i in (0, 1)) for k in (0, 2)]
+            print(f"{label:30} feature RMSE {text[0]}   |log Z error| {text[1]}   (300 / 1000 calls)", flush=True)
 
 
 def one_run(
-    trie: PrefixTrie, sampler: str, calls: int, seed: int, extra: dict[str, Any], features: Any, want: np.ndarray, log_z: float
-) -> tuple[float, float]:  # fmt: skip
-    """(feature RMSE, |log Z error|) of a sampler called until so many model calls are spent."""
-    rng = np.random.default_rng(seed)
+    state: dict[str, Any], sampler: str, calls: int, extra: dict[str, Any], features: Any
+) -> dict[str, tuple[np.ndarray, float | None]]:  # fmt: skip
+    """{label: (feature means, log Z)} of a sampler called again and again until so many model calls are spent."""
+    trie, rng = state["trie"], state["rng"]
     if sampler == "lookahead":
-        r = SAMPLERS[sampler](trie, 10**6, rng, max_model_calls=calls, **extra)
-        return rmse(features(r), want), abs(r.log_z - log_z) if r.log_z is not None else math.nan
-    parts, draws, total = [], 0, -math.inf
-    name = sampler.partition(",")[0]
-    while trie.counts.model_calls < calls and draws < 5000:
-        r = SAMPLERS[name](trie, 10 if name == "smc" else 1, rng, **extra)
-        parts.append(r)
-        draws += r.draws
-        if name != "cars":
-            total = float(np.logaddexp.reduce([total, *r.log_weights]))
-    weighted = "unweighted" not in sampler and name != "cars"
+        r = SAMPLERS[sampler](trie, 10**6, rng, **extra)
+        return {"": (features(r), r.log_z)} if len(r) else {}
+    parts = state["parts"]
+    while trie.counts.model_calls < calls and sum(r.draws for r in parts) < 5000:
+        parts.append(SAMPLERS[sampler](trie, 10 if sampler == "smc" else 1, rng, **extra))
     if not any(len(r) for r in parts):
-        return math.nan, math.nan
-    log_weights = np.concatenate([r.log_weights if weighted else np.zeros(len(r)) for r in parts])
-    kept = np.exp(log_weights - log_weights.max()) if len(log_weights) else log_weights
-    found = np.sum([w * features(r, i) for r, w, i in flat(parts, kept)], axis=0) / kept.sum()
-    return rmse(found, want), abs(total - math.log(draws) - log_z) if name != "cars" and math.isfinite(
-        total
-    ) else math.nan
+        return {}
+    log_weights = np.concatenate([r.log_weights for r in parts])
+    log_z = float(np.logaddexp.reduce(log_weights)) - math.log(sum(r.draws for r in parts))
+    kept = np.exp(log_weights - log_weights.max())
+    vectors = [(w, features(r, i)) for r, w, i in flat(parts, kept)]
+    weighted = np.sum([w * f for w, f in vectors], axis=0) / kept.sum()
+    if sampler == "cars":
+        return {"": (weighted, None)}
+    out = {"": (weighted, log_z)}
+    if sampler == "masked":
+        out[", unweighted"] = (np.mean([f for _, f in vectors], axis=0), None)
+    return out
 
 
 def flat(parts: list[Any], weights: np.ndarray) -> Iterator[tuple[Any, float, int]]:
