@@ -76,22 +76,26 @@ class Generator:
         return [replace(g, parser=self.target.parse) for g in found]
 
     def trie(
-        self, prompt: Prompt, *, max_tokens: int = 256, check: Any = None, check_tokens: Any = None, **sampling: Any
+        self, prompt: Prompt, *, max_tokens: int = 256, check: Any = None, check_tokens: Any = None, stop: Any = (),
+        **sampling: Any,
     ) -> PrefixTrie:  # fmt: skip
         """What samplers share: pass it to `sample` again and again, and no prefix is evaluated twice.
 
         check(text, ended) or check_tokens(tokens, ended): a black box that every prefix of a text must pass.
+        stop: strings, or a function of the tokens so far; a text ends where one fires and the automaton accepts.
         sampling: temperature, top_k, top_p, min_p, repetition_penalty; all of them before the constraint.
         """
         from decoders.sampling.model import ProcessedModel
         from decoders.sampling.target import Target
-        from decoders.sampling.texts import text_check
+        from decoders.sampling.texts import stop_at, text_check
         from decoders.sampling.trie import PrefixTrie
 
+        if not callable(stop):
+            stop = stop_at(self.vocabulary, [stop] if isinstance(stop, str) else stop) if stop else None
         if check is not None:
             check_tokens = text_check(self.vocabulary, check)
         target = Target(ProcessedModel(self.model, self.encode(prompt), Sampling(**sampling)), self.automaton, max_tokens,
-                        check_tokens)  # fmt: skip
+                        check_tokens, stop)  # fmt: skip
         need = self.automaton.matcher().distance() if target.graph.distance is None else int(target.graph.distance[0])
         if need > max_tokens:
             raise BudgetError(f"any text needs {need} tokens to complete, and max_tokens is {max_tokens}")
@@ -113,9 +117,8 @@ class Generator:
         from decoders.sampling.texts import text_critic
         from decoders.sampling.trie import PrefixTrie
 
-        for name in ("stop", "listener"):
-            if options.get(name):
-                raise UnsupportedFeature(f"{name}= with sampler=: the language is the type's alone")
+        if options.pop("listener", None) is not None:
+            raise UnsupportedFeature("listener= with sampler=: samples are not certain before the sampler ends")
         trie = prompt if isinstance(prompt, PrefixTrie) else self.trie(prompt, **_take(options, _TRIE_OPTIONS))
         if critic is not None:
             options["critic"] = text_critic(self.vocabulary, critic)
@@ -132,7 +135,9 @@ class Generator:
         model = trie.target.model
         raw = found.log_prob.tolist()
         if isinstance(model, ProcessedModel) and model.how != Sampling():
-            raw = model.raw_log_probs(found.sequences)
+            stop = trie.target.stop
+            drawn = [x[:-1] if stop is not None and stop(x[:-1]) else x for x in found.sequences]
+            raw = model.raw_log_probs(drawn)
         generations = tuple(
             Generation(
                 decode(self.vocabulary, x).decode(errors="replace"), x[:-1], log_prob, tuple(m.tolist()), "stop",
@@ -232,7 +237,7 @@ def generate(
 
 
 _TRIE_OPTIONS = (
-    "max_tokens", "check", "check_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
+    "max_tokens", "check", "check_tokens", "stop", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
 )  # fmt: skip
 
 

@@ -142,6 +142,8 @@ class StateGraph:
         """
         found = self._in_time.get((q, remaining))
         if found is None:
+            if len(self._in_time) > self.max_states:
+                self._in_time.clear()
             self.automaton.fill(self._states[q], self._row, remaining)
             bits = np.unpackbits(self._row.view(np.uint8), bitorder="little")
             found = self._in_time[q, remaining] = bits[self.tokens(q)].astype(bool)

@@ -53,17 +53,20 @@ class ProcessedModel:
         return out
 
     def raw_log_probs(self, sequences: Sequence[Prefix]) -> list[float]:
-        """log p of whole sequences under the raw model at temperature 1. Cost: one forward pass over all of them."""
+        """log p of sequences of one token or more under the raw model at temperature 1. Cost: one pass over all of them."""
         if not sequences:
             return []
         with torch.no_grad():
             session = self._model.start([self._prompt] * len(sequences))
             first = session.logits.clone()
-            steps = session.extend([list(x[:-1]) for x in sequences])
+            spans = [list(x[:-1]) for x in sequences]
+            steps = session.extend(spans) if any(spans) else [first[:0]] * len(spans)
             out = []
             for i, (x, step) in enumerate(zip(sequences, steps, strict=True)):
                 rows = torch.log_softmax(torch.cat([first[i : i + 1], step]).double(), dim=1)
-                out.append(float(rows[torch.arange(len(x)), torch.tensor(x, device=rows.device)].sum()))
+                out.append(
+                    float(rows[torch.arange(len(x)), torch.tensor(x, dtype=torch.long, device=rows.device)].sum())
+                )
         return out
 
     def _logits(self, prefixes: list[Prefix]) -> torch.Tensor:

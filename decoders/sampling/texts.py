@@ -5,7 +5,7 @@ A target lives on token sequences. Spellings of one text are different samples; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from decoders.generation import Generation
 from decoders.sampling.result import Samples, SamplingError
-from decoders.sampling.target import Check, Prefix
+from decoders.sampling.target import Check, Prefix, Stop
 from decoders.sampling.trie import PrefixTrie
 from grammars.tokens.vocabulary import Vocabulary
 
@@ -123,6 +123,17 @@ def text_check(vocabulary: Vocabulary, check: TextCheck) -> Check:
         return bool(check(whole_text(decode(vocabulary, tokens)), ended))
 
     return judge
+
+
+def stop_at(vocabulary: Vocabulary, strings: Sequence[str]) -> Stop:
+    """Stop once one of the strings stands in the text."""
+    wanted = [s.encode() for s in strings]
+    return lambda tokens: any(s in decode(vocabulary, tokens) for s in wanted)
+
+
+def stop_at_once(tokens: Prefix) -> bool:
+    """Stop at the first text that is accepted: the shortest on the way."""
+    return True
 
 
 def text_critic(vocabulary: Vocabulary, critic: TextCritic) -> Callable[[Prefix, bool], float]:

@@ -81,7 +81,11 @@ class PrefixTrie:
         self.nodes: list[Node] = []
         self._stale: dict[int, Node] = {}
         self.statistics = Statistics(target)
-        self.root = self._make(None, 0, self._log_probs([()])[0])
+        self._end = target.graph.ends[:1]
+        if self._stops((), 0):
+            self.root = self._hold(Node(None, 0, 0, target.max_tokens, self._end, 0, np.ones(1), 0))
+        else:
+            self.root = self._make(None, 0, 0, self._log_probs([()])[0])
 
     # ------------------------------------------------------------------ growing
     def expand(self, wanted: Sequence[Request]) -> list[Node]:
@@ -89,23 +93,31 @@ class PrefixTrie:
         # `wanted` keeps its nodes alive, so that ids are unique here
         missing = {(id(n), k): (n, k) for n, k in wanted if k not in n.children}
         made: dict[tuple[int, int], Node] = {}
-        if missing:
-            prefixes = [(*n.prefix(), int(n.tokens[k])) for n, k in missing.values()]
-            for (key, (n, k)), row in zip(missing.items(), self._log_probs(prefixes), strict=True):
-                made[key] = self._make(n, k, row)
+        asked = []
+        for key, (n, k) in missing.items():
+            prefix = (*n.prefix(), int(n.tokens[k]))
+            state = self.target.graph.step(n.state, prefix[-1])
+            if self._stops(prefix, state):
+                made[key] = self._hold(Node(n, k, state, n.remaining - 1, self._end, 0, np.ones(1), self.round))
+            else:
+                asked.append((key, n, k, state, prefix))
+        rows = self._log_probs([prefix for *_, prefix in asked]) if asked else ()
+        for (key, n, k, state, _), row in zip(asked, rows, strict=True):
+            made[key] = self._make(n, k, state, row)
         return [n.children[k] if k in n.children else made[id(n), k] for n, k in wanted]
+
+    def _stops(self, prefix: Prefix, state: int) -> bool:
+        """Does the text end here for certain, without an end token of the model?"""
+        stop = self.target.stop
+        return stop is not None and self.target.graph.accepting(state) and stop(prefix)
 
     def _log_probs(self, prefixes: list[Prefix]) -> Floats:
         self.counts.model_calls += len(prefixes)
         return self.target.model.log_probs(prefixes)
 
-    def _make(self, parent: Node | None, index: int, row: Floats) -> Node:
+    def _make(self, parent: Node | None, index: int, state: int, row: Floats) -> Node:
         graph = self.target.graph
-        if parent is None:
-            state, remaining = 0, self.target.max_tokens
-        else:
-            state = graph.step(parent.state, int(parent.tokens[index]))
-            remaining = parent.remaining - 1
+        remaining = self.target.max_tokens if parent is None else parent.remaining - 1
         self.counts.mask_calls += 1
         p = np.exp(row)
         allowed = graph.allowed(state, remaining)
@@ -113,15 +125,19 @@ class PrefixTrie:
         chosen = p[allowed]
         tokens = allowed[chosen > 0]
         ends = len(tokens) - (int(np.isin(tokens, graph.ends).sum()) if graph.accepting(state) else 0)
-        node = Node(parent, index, state, remaining, tokens, ends, chosen[chosen > 0], self.round)
-        node.held = (parent is None or parent.held) and self.entries + len(tokens) <= self.max_entries
+        self.statistics.observe(state, -1 if parent is None else int(parent.tokens[index]), p)
+        return self._hold(Node(parent, index, state, remaining, tokens, ends, chosen[chosen > 0], self.round))
+
+    def _hold(self, node: Node) -> Node:
+        """Keep the node if it fits; a node below one that is not held is not held."""
+        parent, size = node.parent, len(node.tokens)
+        node.held = (parent is None or parent.held) and self.entries + size <= self.max_entries
         if node.held:
-            self.entries += len(tokens)
+            self.entries += size
             self.nodes.append(node)
             self._stale[id(node)] = node
             if parent is not None:
-                parent.children[index] = node
-        self.statistics.observe(state, -1 if parent is None else int(parent.tokens[index]), p)
+                parent.children[node.index] = node
         return node
 
     # ------------------------------------------------------------------ knowledge

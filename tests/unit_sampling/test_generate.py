@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -110,8 +111,8 @@ def test_failures_have_names():
         certain.sample(PROMPT, "cars", 3, max_tokens=4, top_k=1)
     with pytest.raises(constrain.BudgetError):
         Generator(uniform(5), constrain.regex("[ab]{9}"), VOCABULARY).sample(PROMPT, "cars", max_tokens=4)
-    with pytest.raises(constrain.UnsupportedFeature, match="stop"):
-        generator.sample(PROMPT, "cars", stop=["a"])
+    with pytest.raises(constrain.UnsupportedFeature, match="listener"):
+        generator.sample(PROMPT, "cars", listener=print)
     with pytest.raises(ValueError, match="unknown sampler"):
         generator.sample(PROMPT, "other")
     with pytest.raises(ValueError, match="temperature"):
@@ -144,6 +145,43 @@ def test_checks_and_critics_read_texts():
     assert count(liked) > count(plain) + 0.3
     assert whole_text("é".encode()[:1]) == ""
     assert whole_text("aé".encode()) == "aé"
+
+
+@pytest.mark.parametrize("name", ["cars", "lookahead", "smc", "masked"])
+def test_stop_rules_end_texts_for_certain(name):
+    """The law of a stopped text is that of its prefix; resampling and learning do not change it."""
+    model = bigram(5, 3)
+    generator = Generator(model, LANGUAGE, VOCABULARY)
+
+    def fires(tokens):
+        text = b"".join(VOCABULARY.tokens[t] for t in tokens)
+        return b"ab" in text or text == b"bb"
+
+    wanted = {}
+
+    def walk(prefix, p):
+        text = b"".join(VOCABULARY.tokens[t] for t in prefix).decode()
+        if not re.fullmatch("[ab]{0,3}|[ab]{1,3}1", text) or len(prefix) > 4:
+            return
+        row = torch.softmax(model.evaluate((1, *prefix)).double(), dim=0).tolist()
+        if text:
+            wanted[(*prefix, 4)] = p if fires(prefix) else p * row[4]
+        if not fires(prefix):
+            for t in range(4):
+                walk((*prefix, t), p * row[t])
+
+    walk((), 1.0)
+    z = sum(wanted.values())
+    options = {"runs": 40} if name == "smc" else {}
+    n = 25 if name == "smc" else 1000
+    found = generator.sample(PROMPT, name, n, max_tokens=4, seed=3, stop=fires, **options)
+    assert set(found.samples.sequences) <= set(wanted)
+    assert found.samples.log_z == pytest.approx(math.log(z), abs=max(4 * found.samples.stderr, 1e-6))
+    if name == "cars":
+        assert truth.chi_square({x: p / z for x, p in wanted.items()}, found.samples.sequences) < 3.3
+    strings = generator.sample(PROMPT, name, 40, max_tokens=4, stop=["ab"], temperature=1.2)
+    assert all("ab" not in t[:-1] for t in strings.texts)
+    assert "stop rule" in strings.samples.support
 
 
 def test_branches_share_the_cache_and_agree_with_whole_passes():
