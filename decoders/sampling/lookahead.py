@@ -7,6 +7,9 @@
 The trie's values are exact sums of what was seen, so errors of the surrogate matter only beyond it, and with every draw
 less. The surrogate is refitted as the trie grows; each draw's weight uses the values it was drawn with.
 
+A share of the walks follows the plain masks instead, and weights are of the mixture: where V is badly too low, a weight
+is still at most 1 / share times that of masking.
+
 Law: properly weighted, E[weight | past] = Z, for any positive V: never exact, unbiased always.
 
 Without replacement (the default) a found text's value becomes 0, so that no draw is spent twice, and draw t estimates
@@ -28,7 +31,7 @@ from decoders.sampling.result import Samples
 from decoders.sampling.surrogate import Surrogate
 from decoders.sampling.target import Counts, Prefix, log
 from decoders.sampling.trie import Node, Path, PrefixTrie, log_dot, tilt
-from decoders.sampling.walks import Draw, collect, guided, run_round
+from decoders.sampling.walks import Draw, collect, defended, run_round
 
 
 @dataclass(slots=True)
@@ -120,11 +123,12 @@ class LookAhead:
 
 def lookahead(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, replacement: bool = False, kind: str = "state",
-    batch: int = 1, max_model_calls: int | None = None,
+    batch: int = 1, max_model_calls: int | None = None, defence: float = 0.05,
 ) -> Samples:  # fmt: skip
     """n draws (fewer once nothing is left, or at max_model_calls, which biases by stopping), properly weighted.
 
-    batch: draws that share one state of knowledge.
+    batch: draws that share one state of knowledge. defence: share of walks that follow the plain masks instead of the
+    values; every weight is of the mixture, and so at most 1 / defence times what masks would give it. In [0, 1).
     """
     before = trie.counts.copy()
     ahead = LookAhead(trie, kind)
@@ -138,7 +142,7 @@ def lookahead(
             if ahead.log_value(trie.root) == -math.inf:
                 exhausted = True
                 break
-            draws = run_round(trie, [guided(trie, ahead.rule, rng) for _ in range(min(batch, n - count))])
+            draws = run_round(trie, [defended(trie, ahead.rule, defence, rng) for _ in range(min(batch, n - count))])
             for d in draws:
                 if d.tokens is not None and not replacement:
                     ahead.remove(d)

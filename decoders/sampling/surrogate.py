@@ -45,6 +45,9 @@ class Surrogate:
         inside = token < self.width
         self._source, self._token, self._target = source[inside], token[inside], target[inside]
         self._ends = graph.ends[graph.ends < self.width]
+        self._seen = np.array(
+            [q for q in statistics.by_state if q < self.states and graph.targets(q) is not None], dtype=int
+        )
         self.psi = self._solve(self._contexts(statistics, floor), trie.target.max_tokens)
 
     def log_futures(self, node: Node) -> Floats:
@@ -146,7 +149,7 @@ class Surrogate:
 
     # ------------------------------------------------------------------ backward
     def _solve(self, contexts: tuple[Floats, Floats], longest: int) -> list[Floats]:
-        """log psi[r]: float64[H, S]. Edges to states never explored stand for the mean of the explored ones."""
+        """log psi[r]: float64[H, S]. Edges to states never explored stand for the mean of those where texts were seen to go."""
         edges, ends = contexts
         mass: Floats
         self._unknown: list[float] = []  # log of the mean
@@ -165,7 +168,7 @@ class Surrogate:
             psi = log_ends
             if r > 0:
                 psi = np.logaddexp(psi, _by_source(log_mass + layers[-1][token, target], source, self.states))
-            mean = _log_mean(psi[:, explored])
+            mean = _log_mean(psi[:, self._seen] if len(self._seen) else psi[:, explored])
             # where the graph is not complete the mask may allow what cannot end in time: keep such futures positive
             psi = np.maximum(psi, mean + np.log(1e-12))
             psi[:, ~explored] = mean

@@ -17,7 +17,7 @@ from decoders.sampling.masked import asap, masked
 from decoders.sampling.rejection import cars
 from decoders.sampling.smc import smc
 from decoders.sampling.surrogate import Surrogate
-from decoders.sampling.walks import guided, run_round
+from decoders.sampling.walks import defended, guided, run_round
 
 
 def error(result, suite) -> float:
@@ -95,6 +95,28 @@ def test_look_ahead_is_unbiased(kind, replacement):
         found.append(suites.by_first(result) * (1 if replacement else result.draws))
     masses = {x: p for x, (p, _) in suite.texts.items()}
     assert suites.worst(np.array(found), suites.wanted_by_first(masses)) < 4
+
+
+def test_a_share_of_masked_walks_bounds_the_weights_of_a_wrong_rule():
+    suite, target = suites.t2("a", most=5)
+    trie, rng = suites.fresh(target), np.random.default_rng(4)
+
+    def wrong(node):
+        """Nearly never the most likely token."""
+        weights = node.p.copy()
+        weights[int(weights.argmax())] *= 1e-9
+        return weights
+
+    defence = 0.1
+    draws = run_round(trie, [defended(trie, wrong, defence, rng) for _ in range(6000)])
+    w = np.exp([d.log_weight for d in draws])
+    assert abs(w.mean() / suite.z - 1) < 4 * w.std() / math.sqrt(len(w)) / suite.z
+    for d in draws[:500]:
+        if d.tokens is not None:
+            assert d.log_weight <= math.log(suite.texts[d.tokens][1] / defence) + 1e-9
+    # control: without them the estimate misses what the rule avoids
+    bare = run_round(trie, [defended(trie, wrong, 1e-12, rng) for _ in range(6000)])
+    assert np.exp([d.log_weight for d in bare]).mean() < 0.5 * suite.z
 
 
 def test_look_ahead_weights_are_needed():
