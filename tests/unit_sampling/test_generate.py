@@ -220,9 +220,10 @@ def test_the_embedded_model_under_a_schema_and_a_pattern():
     assert exact.failure is None
     assert all(set(g.parsed) == {"name", "age"} for g in exact.generations)
     ahead = generator.sample(trie, "lookahead", 30, seed=2)
-    # both estimate one Z, and the certificate of everything seen holds them
+    # both estimate one Z, and their certificates, which an estimate may miss by its error, agree on it
     assert ahead.samples.log_z == pytest.approx(exact.samples.log_z, abs=0.25)
-    assert exact.samples.bracket[0] <= ahead.samples.log_z <= exact.samples.bracket[1]
+    assert exact.samples.bracket[0] <= ahead.samples.bracket[1] <= exact.samples.bracket[1] + 1e-12
+    assert ahead.samples.bracket[0] <= exact.samples.bracket[1]
     digits = Generator(generator.model.model, constrain.regex("(19|20)[0-9]{2}-[01][0-9]"), generator.tokenizer)
     for name in ("masked", "smc", "lookahead"):
         found = digits.sample("When?", name, 12, max_tokens=12, seed=3)
