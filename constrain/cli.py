@@ -38,7 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     g.add_argument("--model", default="default", help='"default" (embedded), a path, or a hub name')
     g.add_argument("--max-tokens", type=int, default=256)
     g.add_argument("--seed", type=int, default=0)
-    g.add_argument("--temperature", type=float, default=0.0, help="0 (default) is greedy")
+    g.add_argument("--temperature", type=float, help="default 0, which is greedy; 1 with --sampler")
+    g.add_argument(
+        "--sampler", help="draw faithfully: cars, lookahead, smc, rejection, distinct, masked ... (JSON Lines)"
+    )
+    g.add_argument("--samples", type=int, default=10, help="how many samples with --sampler")
+    g.add_argument("--plot", type=Path, help="with --sampler: write the run as an HTML page")
     g.add_argument("-n", type=int, default=1, help="texts for the prompt, one a line, with seeds seed, seed + 1, ...")
     g.add_argument(
         "--input", type=Path, help='JSON Lines of {"prompt": ..., "key": ...}; the key defaults to the line number'
@@ -107,13 +112,35 @@ def _generate(args: argparse.Namespace) -> int:
     from constrain.generator import Generator
 
     generator = Generator(args.model, _wanted(args))
-    options = {"max_tokens": args.max_tokens, "temperature": args.temperature}
+    options = {"max_tokens": args.max_tokens, "temperature": args.temperature or 0.0}
     if args.input:
+        if args.sampler:
+            raise ConstrainError("--sampler takes one prompt, not --input")
         return _batch(args, generator, options)
+    if args.sampler:
+        return _sample(args, generator)
     prompt = sys.stdin.read() if args.prompt in (None, "-") else args.prompt
     for found in generator.batch([prompt] * args.n, seed=args.seed, **options):
         print(found.text)
     return 0
+
+
+def _sample(args: argparse.Namespace, generator: Any) -> int:
+    """Samples as JSON Lines on standard output, the record of the run on standard error."""
+    prompt = sys.stdin.read() if args.prompt in (None, "-") else args.prompt
+    temperature = 1.0 if args.temperature is None else args.temperature
+    try:
+        found = generator.sample(
+            prompt, args.sampler, args.samples, seed=args.seed, max_tokens=args.max_tokens, temperature=temperature
+        )
+    except ValueError as e:
+        raise ConstrainError(str(e)) from e
+    for g, w in zip(found.generations, found.weights.tolist(), strict=True):
+        print(json.dumps({"text": g.text, "weight": w, "log_prob": g.log_prob}, ensure_ascii=False))
+    print(found.samples.table(), file=sys.stderr)
+    if args.plot:
+        found.plot(args.plot)
+    return 1 if found.failure else 0
 
 
 def _batch(args: argparse.Namespace, generator: Any, options: dict[str, Any]) -> int:

@@ -125,7 +125,7 @@ def test_batches_messages_and_seeds(loaded):
 
 def test_unknown_samplers_are_refused_by_name(loaded):
     with pytest.raises(constrain.UnsupportedFeature, match="sampler"):
-        constrain.generate(loaded[0], "x", int, loaded[1], sampler="cars")
+        constrain.generate(loaded[0], "x", int, loaded[1], sampler="other")
 
 
 def test_targets_keep_the_declared_order():
