@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 
 from grammars.ir import Table
+from grammars.json_schema import format_regex
 from grammars.regex import lower_regex, parse_regex
 
-REFUSED = frozenset({"idn-hostname", "regex"})
+REFUSED = frozenset({"idn-hostname"})
 
 # RFC 3339, section 5.6, with the calendar of its appendix C; years from 0001 on (ISO 8601 has earlier ones by agreement only)
 _DATE = (
@@ -130,11 +131,13 @@ def _patterns() -> dict[str, str]:
     }
 
 
-NAMES = frozenset(_patterns()) | REFUSED
+NAMES = frozenset(_patterns()) | REFUSED | {"regex"}
 
 
 @functools.lru_cache(maxsize=len(NAMES))
 def _lowered(name: str) -> tuple[Table, int]:
+    if name == "regex":
+        return format_regex.lowered()
     table = Table()
     return table, lower_regex(parse_regex(_patterns()[name], "python"), table)
 

@@ -18,6 +18,7 @@
 #include <array>
 #include <cstring>
 #include <deque>
+#include <queue>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -435,7 +436,7 @@ class RegexStore {
     Id list = 0;             // Alt, And: operands; Switch: lo hi child ...
     Id partition = kNone, row = kNone;
     std::uint64_t hash = 0;
-    std::int64_t distance = kUnknown;
+    std::int64_t distance = kUnknown, bound = kUnknown;
   };
   struct Partition {
     std::array<std::uint8_t, 256> cls{};
@@ -819,42 +820,87 @@ class RegexStore {
     }
     return nodes_[root].distance;
   }
-  // Breadth-first over derivatives; the nodes of the shortest path found learn their distances, and if nothing is
-  // found every node visited is known to be dead.
+  // A lower bound of the distance that needs no search, or -1 if the language is plainly empty: exact for what holds no
+  // Boolean operation, and an intersection is as far as its farthest part.
+  std::int64_t bound(Id r) {
+    if (nodes_[r].bound != kUnknown) return nodes_[r].bound;
+    const Node n = nodes_[r];
+    std::int64_t d = 0;
+    if (n.nullable) d = 0;
+    else if (n.simple) d = distance(r);
+    else if (n.kind == ReKind::Cat) d = add(bound(n.a), bound(n.b));
+    else if (n.kind == ReKind::Repeat) d = n.b == 0 ? 0 : add(bound(n.a), n.b - 1);
+    else if (n.kind == ReKind::Switch) d = 1;
+    else if (n.kind == ReKind::Alt) {
+      d = -1;
+      for (std::size_t i = 0; i < lists_.size(n.list); ++i) {
+        std::int64_t x = bound(lists_.begin(n.list)[i]);
+        if (x >= 0 && (d < 0 || x < d)) d = x;
+      }
+    } else if (n.kind == ReKind::And) {
+      for (std::size_t i = 0; i < lists_.size(n.list) && d >= 0; ++i) {
+        std::int64_t x = bound(lists_.begin(n.list)[i]);
+        d = x < 0 ? -1 : std::max(d, x);
+      }
+    }
+    nodes_[r].bound = d;
+    return d;
+  }
+  static std::int64_t add(std::int64_t x, std::int64_t y) { return x < 0 || y < 0 ? -1 : saturate(x + y); }
+
+  // A* over derivatives with `bound` (Hart, Nilsson and Raphael 1968), deepest first among equals; the nodes of the shortest
+  // path found learn their distances, and if nothing is found every node visited is known to be dead.
   std::int64_t search_distance(Id root) {
     struct Seen {
       Id node, parent;
+      std::int64_t depth;
     };
-    std::vector<Seen> order{{root, kNone}};
-    std::unordered_set<Id> visited{root};
+    struct Open {
+      std::int64_t total, depth;
+      Id at;
+      bool operator<(const Open& o) const {
+        return total != o.total ? total > o.total : depth != o.depth ? depth < o.depth : at > o.at;
+      }
+    };
+    std::vector<Seen> order;
+    std::unordered_map<Id, Id> place;  // node -> its entry in `order`
+    std::priority_queue<Open> open;
+    auto offer = [&](Id node, Id parent, std::int64_t depth) {
+      std::int64_t left = bound(node);
+      if (left < 0) return;
+      auto [it, fresh] = place.try_emplace(node, static_cast<Id>(order.size()));
+      if (fresh) order.push_back({node, parent, depth});
+      else if (depth < order[it->second].depth) order[it->second].depth = depth, order[it->second].parent = parent;
+      else return;
+      open.push({saturate(depth + left), depth, it->second});
+    };
+    offer(root, kNone, 0);
     std::int64_t best = INT64_MAX;
-    std::size_t best_at = 0;
-    std::vector<std::int64_t> depth{0};
-    for (std::size_t i = 0; i < order.size(); ++i) {
-      if (depth[i] >= best) break;
-      Id r = order[i].node;
+    Id best_at = kNone;
+    while (!open.empty() && open.top().total < best) {
+      Open top = open.top();
+      open.pop();
+      Seen here = order[top.at];
+      if (top.depth > here.depth) continue;
       meter_.charge();
-      std::int64_t here = nodes_[r].nullable ? 0 : nodes_[r].distance != kUnknown ? nodes_[r].distance
-                          : nodes_[r].simple ? distance(r) : kUnknown;
-      if (here == -1) continue;
-      if (here >= 0) {
-        if (saturate(depth[i] + here) < best) best = saturate(depth[i] + here), best_at = i;
+      const Node& n = nodes_[here.node];
+      std::int64_t left = n.nullable ? 0 : n.distance != kUnknown ? n.distance : n.simple ? distance(here.node) : kUnknown;
+      if (left == -1) continue;
+      if (left >= 0) {
+        if (saturate(here.depth + left) < best) best = saturate(here.depth + left), best_at = top.at;
         continue;
       }
-      each_class(r, [&](int b, int) {
-        Id next = step(r, b);
-        if (next != kEmpty && visited.insert(next).second) {
-          order.push_back({next, static_cast<Id>(i)});
-          depth.push_back(depth[i] + 1);
-        }
+      each_class(here.node, [&](int b, int) {
+        Id next = step(here.node, b);
+        if (next != kEmpty) offer(next, top.at, here.depth + 1);
       });
     }
     if (best == INT64_MAX) {
       for (const Seen& s : order) nodes_[s.node].distance = -1;
+      nodes_[root].distance = -1;
       return -1;
     }
-    for (Id i = static_cast<Id>(best_at); i != kNone; i = order[i].parent)
-      nodes_[order[i].node].distance = best - depth[i];
+    for (Id i = best_at; i != kNone; i = order[i].parent) nodes_[order[i].node].distance = best - order[i].depth;
     return best;
   }
 
