@@ -3,8 +3,9 @@
 ECMA-262 2020, section 21.2.1, is context-free (parentheses) and has early errors that no regular language holds (a
 back-reference needs its group, group names differ). What is kept is a language *inside* the standard's, never beside it,
 and the bounds are these (`BOUNDS`, also shown by reports): groups nest `DEPTH` deep, numbered back-references go to
-``\\9`` and stand after their group, a pattern has at most one named group and no ``\\k``, in ``{n,m}`` numbers have `DIGITS` digits and no leading
-zeros, and the ends of a class range are both characters, both ``\\xHH``, both ``\\uHHHH``, or a character below them.
+``\\9`` and stand after their group, a pattern has at most one named group and no ``\\k``, in ``{n,m}`` numbers have
+`DIGITS` digits and no leading zeros, and the ends of a class range are both characters, both ``\\xHH``, both
+``\\uHHHH``, or an ASCII character or ``\\0`` below the other end.
 
 The language is an intersection: one part holds the nesting, the others each one early error, read over a flat sequence of
 tokens. All but two parts are free of Boolean operations, so that the kernel knows their distances without a search.
@@ -22,8 +23,8 @@ DEPTH = 12
 REFERENCES = 9
 DIGITS = 5
 BOUNDS = (
-    f"groups nest at most {DEPTH} deep; back-references to \\{REFERENCES}, after their group; one named group and no \\k; at most {DIGITS} "
-    "digits in {n,m}; range ends of one form"
+    f"groups nest at most {DEPTH} deep; back-references to \\{REFERENCES}, after their group; one named group and no \\k; "
+    f"at most {DIGITS} digits in {{n,m}}; the ends of a class range have one form"
 )
 
 _HEX = "[0-9A-Fa-f]"
@@ -60,7 +61,13 @@ _SCRIPTS = (
 
 # a character below U+0080 up to an escape above it
 _HIGH_ESCAPE = rf"\\u(?:[1-9A-Fa-f]{_HEX}{{3}}|0[1-9A-Fa-f]{_HEX}{{2}}|00[89A-Fa-f]{_HEX})"
-_LOOSE = rf"\\0-(?:[^\\\]]|\\x{_HEX}{{2}}|\\u{_HEX}{{4}})|[^\x00-\x7f]-[^\x00-\x7f]|\\x{_HEX}{{2}}-\\x{_HEX}{{2}}|\\u{_HEX}{{4}}-\\u{_HEX}{{4}}"
+_LOOSE = "|".join(
+    [
+        rf"\\0-(?:[^\\\]]|\\x{_HEX}{{2}}|\\u{_HEX}{{4}})",
+        r"[^\x00-\x7f]-[^\x00-\x7f]",
+        rf"\\x{_HEX}{{2}}-\\x{_HEX}{{2}}|\\u{_HEX}{{4}}-\\u{_HEX}{{4}}",
+    ]
+)
 # lengths of UTF-8 and the bytes at each place
 _UTF8 = (
     (range(0xC2, 0xE0), range(0x80, 0xC0)),
@@ -86,7 +93,13 @@ class _Patterns:
     def whole(self) -> int:
         t = self.table
         loose, strict = self.char_class(self.read(_LOOSE)), self.char_class(self.strict_ranges())
-        parts = self.nested(loose), self.quantifiers(loose), self.ranges(strict), self.names(loose), self.backward(loose)
+        parts = (
+            self.nested(loose),
+            self.quantifiers(loose),
+            self.ranges(strict),
+            self.names(loose),
+            self.backward(loose),
+        )
         return t.conjunction(t.text(), *parts)
 
     # ------------------------------------------------------------------ pieces
@@ -116,7 +129,9 @@ class _Patterns:
         t = self.table
         zeros = self.read(r"(?:\\0)+")  # no digit may follow
         single = self.either(
-            self.read(r"[^\\\]\-]|\\[b\-]"), self.escape, t.concat(zeros, self.either(self.read(r"[^\\\]\-0-9]"), self.escape))
+            self.read(r"[^\\\]\-]|\\[b\-]"),
+            self.escape,
+            t.concat(zeros, self.either(self.read(r"[^\\\]\-0-9]"), self.escape)),
         )
         plain_range = self.either(*self.ascii, other_ranges)
         any_range = self.either(plain_range, self.ascii_range(ord("-")))
@@ -178,7 +193,10 @@ class _Patterns:
         quantifier = self.read(r"(?:[*+?]|\{(?:[0-9]+,?|[0-9]+,[0-9]+)\})\??")
         atom = self.either(self.read(r"[^\^$\\.*+?()\[\]{}|0-9]|\."), self.escape, loose)
         digit, zero = self.read("[0-9]"), self.read(rf"\\(?:0|{'|'.join(map(str, range(1, REFERENCES + 1)))})")
-        look, group = self.read(r"\(\?<?[=!]"), self.read(r"\((?:\?:|\?<[A-Za-z_$][\w$]*>)?".replace(r"\w", "A-Za-z0-9_"))
+        look, group = (
+            self.read(r"\(\?<?[=!]"),
+            self.read(r"\((?:\?:|\?<[A-Za-z_$][\w$]*>)?".replace(r"\w", "A-Za-z0-9_")),
+        )
         fixed = self.read(r"[\^$]|\\[bB]")
         close = self.read(r"\)")
         made = t.epsilon()

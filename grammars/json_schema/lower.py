@@ -420,9 +420,7 @@ def _format(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scop
         raise lo.bad(path, f"format must be a string, not {_kind(x)}")
     if not (lo.assert_formats or scope.dialect.asserts_formats) or x not in known_formats.NAMES:
         return
-    if x in known_formats.REFUSED:
-        raise UnsupportedFeature(f"the format {x!r} is not enforced; formats='annotate' ignores it", path=pointer(path))
-    parts.strings.append(known_formats.lower_format(x, lo.table))
+    parts.strings.append(known_formats.lower_format(x, lo.table, scope.draft))
 
 
 # ---------------------------------------------------------------------- arrays

@@ -62,6 +62,7 @@ def _row(path: str, keyword: str, x: Any, assert_formats: bool) -> ReportRow:
             return ReportRow(path, keyword, "annotation", "formats are annotations by option")
         if x not in formats.NAMES:
             return ReportRow(path, keyword, "annotation", f"unknown format {x!r}")
+        return ReportRow(path, keyword, "enforced", formats.NOTES.get(x, ""))
     return ReportRow(path, keyword, "enforced" if keyword in ENFORCED else "annotation")
 
 

@@ -189,6 +189,9 @@ class RegexStore {
     }
     bool text = false;
     for (Id p : parts) text |= nodes_[p].is_text && p != text_;
+    if (std::binary_search(parts.begin(), parts.end(), text_) || text)
+      for (Id p : parts)
+        if (nodes_[p].kind == ReKind::Not && holds_text(nodes_[p].a)) return kEmpty;
     if (text) parts.erase(std::remove(parts.begin(), parts.end(), text_), parts.end());
     merge_counters(parts);
     if (parts.size() == 1) return parts[0];
@@ -634,6 +637,12 @@ class RegexStore {
       }
     std::sort(parts.begin(), parts.end());
     parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+  }
+  // Does `r` plainly contain every text?
+  bool holds_text(Id r) const {
+    if (r == text_) return true;
+    const Node& n = nodes_[r];
+    return n.kind == ReKind::Alt && std::binary_search(lists_.begin(n.list), lists_.end(n.list), text_);
   }
   // x{a,b} & any{c,d} = x{max, min} for a character class x: length bounds cost no product.
   void merge_counters(std::vector<Id>& parts) {
