@@ -21,10 +21,12 @@ from grammars.ir import Op, Table
 from grammars.json_schema import formats as known_formats
 from grammars.json_schema import report, unevaluated, values
 from grammars.json_schema.resolve import NAMES, DynamicReference, References, Scope, id_of
+from grammars.json_schema.subset import check_openai
 from grammars.limits import DEFAULT_LIMITS, Limits
 from grammars.regex import charset, lower_regex, parse_regex
 
 Formats = Literal["assert", "annotate"]
+Subset = Literal["openai"]
 SCHEMA_DEPTH = 200  # schema objects within schema objects that the recursive walk can carry
 TYPES = {"null": 0, "boolean": 1, "number": 3, "integer": 3, "string": 4, "array": 5, "object": 6}
 Path = tuple[Any, ...]
@@ -32,15 +34,18 @@ Path = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class LoweredSchema:
-    """`value`: the node of the predicate. `report`: one row a keyword, computed at each access."""
+    """`value`: the node of the predicate. `report`: one row a keyword, computed at each access. `part`: lowers a schema within
+    this one, by itself, into another table."""
 
     value: int
     schema: Any
     assert_formats: bool
+    nullable: bool = False
+    part: Callable[[Any, Table], int] = field(default=lambda sub, table: 0, repr=False, compare=False)
 
     @property
     def report(self) -> tuple[report.ReportRow, ...]:
-        return report.rows(self.schema, self.assert_formats)
+        return report.rows(self.schema, self.assert_formats, self.nullable)
 
 
 def lower_schema(
@@ -50,23 +55,32 @@ def lower_schema(
     draft: str | None = None,
     registry: Any = None,
     formats: Formats = "assert",
+    nullable: bool = False,
+    subset: Subset | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> LoweredSchema:
     """Lower a schema (a mapping, a bool, or JSON text) into `table`.
 
-    Raises GrammarError with the JSON pointer of what is malformed, UnsupportedFeature for what is not enforced,
+    nullable: ``nullable: true`` adds null to the ``type`` beside it, as in OpenAPI 3.0.
+    subset: refuse by name what is outside the strict subset of a service.
+    Raises GrammarError with the JSON pointer of what is malformed, UnsupportedFeature for what is outside `subset`,
     LimitExceeded beyond `limits`.
     """
     if isinstance(schema, str | bytes):
         schema = parse_text(schema, limits)
     if draft is not None and draft not in NAMES:
         raise GrammarError(f"unknown draft {draft!r}; one of {', '.join(NAMES)}")
-    given = (schema, table, NAMES[draft or "2020-12"], registry, formats == "assert", limits)
-    try:
-        value = Lowering(*given).root()
-    except DynamicReference:
-        value = Lowering(*given, dynamic=True).root()
-    return LoweredSchema(value, schema, formats == "assert")
+    if subset == "openai":
+        check_openai(schema)
+
+    def lowered(sub: Any, table: Table) -> int:
+        given = (schema, table, NAMES[draft or "2020-12"], registry, formats == "assert", limits, nullable)
+        try:
+            return Lowering(*given).root(sub)
+        except DynamicReference:
+            return Lowering(*given, dynamic=True).root(sub)
+
+    return LoweredSchema(lowered(schema, table), schema, formats == "assert", nullable, lowered)
 
 
 def parse_text(text: str | bytes, limits: Limits) -> Any:
@@ -105,9 +119,9 @@ class Lowering:
 
     def __init__(
         self, schema: Any, table: Table, draft: int, registry: Any, assert_formats: bool, limits: Limits,
-        dynamic: bool = False,
+        nullable: bool = False, dynamic: bool = False,
     ) -> None:  # fmt: skip
-        self.table, self.limits, self.assert_formats = table, limits, assert_formats
+        self.table, self.limits, self.assert_formats, self.nullable = table, limits, assert_formats, nullable
         self.schema = schema
         self.references = References(schema, draft, registry, dynamic)
         self.scope = self.references.start()
@@ -120,8 +134,8 @@ class Lowering:
         self.depth = 0
         self.max_depth = min(limits.depth, SCHEMA_DEPTH)
 
-    def root(self) -> int:
-        return self.target(self.schema, self.scope, ())
+    def root(self, schema: Any) -> int:
+        return self.target(schema, self.scope, ())
 
     # ------------------------------------------------------------------ schemas
     def target(self, schema: Any, scope: Scope, path: Path) -> int:
@@ -284,6 +298,8 @@ def _type(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope:
     # since draft 6 an integer is any number without a fractional part, however it is written
     if "integer" in names and "number" not in names:
         parts.numbers.append(lo.table.node(Op.INTEGRAL) if scope.draft == 4 else values.multiple_of(lo.table, 1))
+    if lo.nullable and schema.get("nullable") is True:
+        kinds.add(TYPES["null"])
     parts.allowed = kinds
 
 
