@@ -663,28 +663,54 @@ class Values : public ValueStore {
     if (words >= n || r[kArray] == FormulaStore::kTrue || r[kObject] == FormulaStore::kTrue) return true;
     return r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words;
   }
-  // Up to `most` different values, all of them if there are fewer.
+  // Up to `most` different values, all of them if there are fewer. Values of growing size (every member counts one), so
+  // that recursion through arrays and objects ends.
   std::vector<Id> values_of(Id value, std::int64_t most) {
-    std::vector<Id> out;
+    for (std::int64_t size = 1;; size *= 2) {
+      std::vector<Id> out;
+      bool cut = false;
+      values_within(value, most, size, cut, out);
+      if (static_cast<std::int64_t>(out.size()) >= most || !cut) return out;
+      if (size > (1 << 20)) throw LimitError(size, 1 << 20, "size of the values to tell apart");
+    }
+  }
+  void values_within(Id value, std::int64_t most, std::int64_t size, bool& cut, std::vector<Id>& out) {
+    if (size < 1) {
+      cut = true;
+      return;
+    }
     Id record = record_id(value);
     const Record r = records_[record];
+    auto enough = [&] { return static_cast<std::int64_t>(out.size()) >= most; };
     for (Part p : {kNull, kTrueValue, kFalseValue})
       if (part_satisfiable(record, p)) out.push_back(constants.word(static_cast<Constants::Kind>(p)));
-    if (part_satisfiable(record, kNumber)) numbers_of(r[kNumber], most, out);
-    if (part_satisfiable(record, kString)) {
-      for (Id taken = RegexStore::kEmpty, left = r[kString]; static_cast<std::int64_t>(out.size()) < most && re.live(left);) {
+    if (!enough() && part_satisfiable(record, kNumber)) numbers_of(r[kNumber], most, out);
+    if (!enough() && part_satisfiable(record, kString)) {
+      for (Id taken = RegexStore::kEmpty, left = r[kString]; !enough() && re.live(left);) {
         std::string word = re.shortest(left);
         out.push_back(constants.string(word));
         taken = re.insert_string(taken, word);
         left = re.conj({r[kString], re.negate(taken)});
       }
     }
-    if (part_satisfiable(record, kArray)) arrays_of(r[kArray], most, out);
-    if (part_satisfiable(record, kObject)) objects_of(r[kObject], most, out);
+    std::unordered_set<Id> found;
+    std::int64_t more = most - static_cast<std::int64_t>(out.size());
+    std::vector<Id> parts;
+    if (!enough() && part_satisfiable(record, kArray)) arrays_within(r[kArray], more, size - 1, cut, parts, found);
+    if (!enough() && part_satisfiable(record, kObject))
+      objects_within(r[kObject], RegexStore::kEmpty, more, size - 1, cut, parts, found);
+    out.insert(out.end(), found.begin(), found.end());
     std::sort(out.begin(), out.end());
     out.erase(std::unique(out.begin(), out.end()), out.end());
     if (static_cast<std::int64_t>(out.size()) > most) out.resize(static_cast<std::size_t>(most));
-    return out;
+  }
+  std::int64_t size_of(Id constant) {
+    std::int64_t size = 1;
+    Constants::Kind kind = constants.kind(constant);
+    if (kind != Constants::kArrayValue && kind != Constants::kObjectValue) return size;
+    for (std::size_t i = kind == Constants::kObjectValue; i < constants.size(constant); i += 1 + (kind == Constants::kObjectValue))
+      size += size_of(constants.begin(constant)[i]);
+    return size;
   }
   // Plain spellings are one to a number; shortest first.
   void numbers_of(Id formula, std::int64_t most, std::vector<Id>& out) {
@@ -716,48 +742,50 @@ class Values : public ValueStore {
     }
     out.insert(out.end(), found.begin(), found.end());
   }
-  void arrays_of(Id formula, std::int64_t most, std::vector<Id>& out) {
-    std::vector<std::pair<Id, std::vector<Id>>> queue{{formula, {}}};
-    std::size_t before = out.size();
-    for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(out.size() - before) < most; ++i) {
-      auto [at, items] = queue[i];
-      if (ends(at)) out.push_back(constants.array(items.data(), items.size()));
-      for (const Leaf& leaf : leaves(item_derivative(at), kNone)) {
-        for (Id value : values_of(leaf.value, most)) {
-          meter_.charge();
-          std::vector<Id> longer = items;
-          longer.push_back(value);
-          Id rest = substitute_item(leaf.rest, value);
-          if (container_live_any(rest, kNone)) queue.emplace_back(rest, std::move(longer));
-        }
+  // Depth first: what is live ends if there is room.
+  void arrays_within(Id at, std::int64_t most, std::int64_t room, bool& cut, std::vector<Id>& items, std::unordered_set<Id>& found) {
+    meter_.charge();
+    if (ends(at)) found.insert(constants.array(items.data(), items.size()));
+    if (static_cast<std::int64_t>(found.size()) >= most) return;
+    for (const Leaf& leaf : leaves(item_derivative(at), kNone)) {
+      std::vector<Id> values;
+      values_within(leaf.value, most, room, cut, values);
+      for (Id value : values) {
+        Id rest = substitute_item(leaf.rest, value);
+        if (!container_live_any(rest, kNone)) continue;
+        items.push_back(value);
+        arrays_within(rest, most, room - size_of(value), cut, items, found);
+        items.pop_back();
+        if (static_cast<std::int64_t>(found.size()) >= most) return;
       }
     }
   }
-  void objects_of(Id formula, std::int64_t most, std::vector<Id>& out) {
-    struct Entry { Id formula, seen; std::vector<Id> members; };
-    std::vector<Entry> queue{{formula, RegexStore::kEmpty, {}}};
-    std::unordered_set<Id> found;
-    for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(found.size()) < most; ++i) {
-      Entry e = queue[i];
-      if (ends(e.formula)) found.insert(constants.object(e.members.data(), e.members.size()));
-      Id taken = RegexStore::kEmpty, names = next_names(e.formula, e.seen);
-      for (std::int64_t k = 0; k < most; ++k) {
-        Id left = re.conj({names, re.negate(taken)});
-        if (!re.live(left)) break;
-        std::string name = re.shortest(left);
-        taken = re.insert_string(taken, name);
-        Id seen = seen_after(e.formula, e.seen, name);
-        for (const Leaf& leaf : leaves(member_derivative(e.formula, name), seen))
-          for (Id value : values_of(leaf.value, most)) {
-            meter_.charge();
-            std::vector<Id> members = e.members;
-            members.push_back(constants.text(name));
-            members.push_back(value);
-            queue.push_back({leaf.rest, seen, std::move(members)});
-          }
+  void objects_within(Id at, Id seen, std::int64_t most, std::int64_t room, bool& cut, std::vector<Id>& members, std::unordered_set<Id>& found) {
+    meter_.charge();
+    if (ends(at)) found.insert(constants.object(members.data(), members.size()));
+    Id taken = RegexStore::kEmpty, names = next_names(at, seen);
+    for (std::int64_t k = 0; k < most; ++k) {
+      Id left = re.conj({names, re.negate(taken)});
+      if (static_cast<std::int64_t>(found.size()) >= most || !re.live(left)) return;
+      if (room < 1) {
+        cut = true;
+        return;
+      }
+      std::string name = re.shortest(left);
+      taken = re.insert_string(taken, name);
+      Id after = seen_after(at, seen, name);
+      for (const Leaf& leaf : leaves(member_derivative(at, name), after)) {
+        std::vector<Id> values;
+        values_within(leaf.value, most, room, cut, values);
+        for (Id value : values) {
+          members.push_back(constants.text(name));
+          members.push_back(value);
+          objects_within(leaf.rest, after, most, room - size_of(value), cut, members, found);
+          members.resize(members.size() - 2);
+          if (static_cast<std::int64_t>(found.size()) >= most) return;
+        }
       }
     }
-    out.insert(out.end(), found.begin(), found.end());
   }
 
   std::vector<std::int32_t> sat_;
