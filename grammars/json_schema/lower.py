@@ -30,6 +30,7 @@ Subset = Literal["openai"]
 SCHEMA_DEPTH = 200  # schema objects within schema objects that the recursive walk can carry
 TYPES = {"null": 0, "boolean": 1, "number": 3, "integer": 3, "string": 4, "array": 5, "object": 6}
 Path = tuple[Any, ...]
+_IN_PLACE = frozenset({Op.AND, Op.OR, Op.NOT, Op.ONE_OF, Op.RESERVED})  # value nodes that speak about the same value
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +132,33 @@ class Lowering:
             tuple[int, tuple[Any, ...]], int | None
         ] = {}  # (id of the schema, scope) -> node; None: in progress
         self.reserved: dict[tuple[int, tuple[Any, ...]], int] = {}
+        self.places: dict[int, Path] = {}  # reserved node -> where it was referred to
         self.depth = 0
         self.max_depth = min(limits.depth, SCHEMA_DEPTH)
 
     def root(self, schema: Any) -> int:
-        return self.target(schema, self.scope, ())
+        made = self.target(schema, self.scope, ())
+        self.check_founded()
+        return made
+
+    def check_founded(self) -> None:
+        """Raise GrammarError for a reference that leads back to itself without entering an array or object. O(nodes)."""
+        nodes = self.table.nodes
+        done: set[int] = set()
+        for start, path in self.places.items():
+            stack: list[tuple[int, bool]] = [(start, False)]
+            inside: set[int] = set()
+            while stack:
+                at, left = stack.pop()
+                if left:
+                    inside.discard(at)
+                    done.add(at)
+                elif at in inside:
+                    raise self.bad(path, "a reference leads back to itself without entering an array or object")
+                elif at not in done and nodes[at][0] in _IN_PLACE:
+                    inside.add(at)
+                    stack.append((at, True))
+                    stack.extend((x, False) for x in nodes[at][1:])
 
     # ------------------------------------------------------------------ schemas
     def target(self, schema: Any, scope: Scope, path: Path) -> int:
@@ -149,6 +172,7 @@ class Lowering:
                 return done
             if key not in self.reserved:
                 self.reserved[key] = self.table.reserve()
+                self.places[self.reserved[key]] = path
             return self.reserved[key]
         self.targets[key] = None
         made = self.lower(schema, scope, path)

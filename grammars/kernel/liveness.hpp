@@ -655,24 +655,53 @@ class Values : public ValueStore {
   }
 
   // ------------------------------------------------------------------ counting values
-  // Has `value` at least n elements, as far as its words, strings and the quick cases show?
+  // Has `value` at least n elements, as far as its words, strings and loops show?
   bool at_least_values(Id value, std::int64_t n) {
     if (value == kAny) return true;
     const Record r = expand(value);
     std::int64_t words = r[0] + r[1] + r[2];
-    if (words >= n || r[kArray] == FormulaStore::kTrue || r[kObject] == FormulaStore::kTrue) return true;
-    return r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words;
+    if (words >= n) return true;
+    if (r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words) return true;
+    return unbounded(value, record_id(value), r);
+  }
+  // Is it plain that arrays or objects of `value` have no bound? If an item may be added that changes nothing; or if a name
+  // is possible that may be exchanged for infinitely many others.
+  bool unbounded(Id value, Id record, const Record& r) {
+    auto it = unbounded_.find(value);
+    if (it != unbounded_.end()) return it->second;
+    int cut_before = cut_;
+    cut_ = INT32_MAX;
+    bool yes = false;
+    if (part_satisfiable(record, kArray))
+      for (const Leaf& leaf : leaves(item_derivative(r[kArray]), kNone)) yes |= leaf.rest == r[kArray];
+    if (!yes && part_satisfiable(record, kObject))
+      for (Id region : regions(r[kObject]))
+        if (re.loops(region) && member_possible(r[kObject], re.shortest(region), RegexStore::kEmpty)) yes = true;
+    bool stable = cut_ == INT32_MAX;
+    cut_ = std::min(cut_, cut_before);
+    if (stable) unbounded_.emplace(value, yes);
+    return yes;
   }
   // Up to `most` different values, all of them if there are fewer. Values of growing size (every member counts one), so
   // that recursion through arrays and objects ends.
   std::vector<Id> values_of(Id value, std::int64_t most) {
-    for (std::int64_t size = 1;; size *= 2) {
-      std::vector<Id> out;
-      bool cut = false;
-      values_within(value, most, size, cut, out);
-      if (static_cast<std::int64_t>(out.size()) >= most || !cut) return out;
+    std::uint64_t key = (static_cast<std::uint64_t>(value) << 32) | static_cast<std::uint32_t>(most);
+    auto it = values_memo_.find(key);
+    if (it != values_memo_.end()) return it->second;
+    int cut_before = cut_;
+    cut_ = INT32_MAX;
+    std::vector<Id> out;
+    bool cut = true;
+    for (std::int64_t size = 1; cut && static_cast<std::int64_t>(out.size()) < most; size *= 2) {
       if (size > (1 << 20)) throw LimitError(size, 1 << 20, "size of the values to tell apart");
+      out.clear();
+      cut = false;
+      values_within(value, most, size, cut, out);
     }
+    bool stable = cut_ == INT32_MAX;
+    cut_ = std::min(cut_, cut_before);
+    if (stable) values_memo_.emplace(key, out);
+    return out;
   }
   void values_within(Id value, std::int64_t most, std::int64_t size, bool& cut, std::vector<Id>& out) {
     if (size < 1) {
@@ -796,6 +825,8 @@ class Values : public ValueStore {
   std::unordered_map<std::uint64_t, std::string> plans_;
   std::unordered_map<std::uint64_t, int> busy_;
   std::unordered_map<Id, std::vector<Id>> regions_;
+  std::unordered_map<Id, bool> unbounded_;
+  std::unordered_map<std::uint64_t, std::vector<Id>> values_memo_;
   std::unordered_map<Id, Id> bundle_names_;
 };
 

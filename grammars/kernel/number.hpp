@@ -484,7 +484,7 @@ class NumberMachine {
     return false;
   }
   std::int64_t digit_span(const State& s) const {
-    std::int64_t span = 2;
+    std::int64_t span = std::max<std::int64_t>(2, s.n);  // more digits than those read may be needed to reach a residue
     for (Id t : s.thresholds) {
       span = std::max<std::int64_t>(span, static_cast<std::int64_t>(thresholds_[t].digits.size()) + 2);
       for (Id m : s.moduli) span = std::max(span, thresholds_[t].p - moduli_[m].s + 3);

@@ -408,6 +408,23 @@ class RegexStore {
     return out;
   }
 
+  // Is the language plainly infinite: does a live expression near `r` return to itself?
+  bool loops(Id r) {
+    std::vector<Id> order{r};
+    for (std::size_t i = 0; i < order.size() && order.size() < 64; ++i) {
+      bool found = false;
+      Id at = order[i];
+      each_class(at, [&](int b, int) {
+        Id next = live_step(at, b);
+        if (next == kEmpty) return;
+        found |= next == at;
+        if (std::find(order.begin(), order.end(), next) == order.end()) order.push_back(next);
+      });
+      if (found) return true;
+    }
+    return false;
+  }
+
   // A copy of `r` in which counters beyond `longest` are cut to it: the same masks for tokens of at most `longest`
   // characters. Only repeats of one character class are cut, where the cut cannot change what is live.
   Id mask_key(Id r, std::int32_t longest) {
