@@ -162,7 +162,9 @@ def random_schema(rng: random.Random, depth: int = 2) -> Any:
         if rng.random() < 0.15:
             s["dependentSchemas"] = {rng.choice(NAMES): sub()}
         if rng.random() < 0.15:
-            s["propertyNames"] = rng.choice([{"pattern": "a"}, {"maxLength": 1}, {"enum": ["a", "ab"]}, {"not": {"const": "b"}}])
+            s["propertyNames"] = rng.choice(
+                [{"pattern": "a"}, {"maxLength": 1}, {"enum": ["a", "ab"]}, {"not": {"const": "b"}}]
+            )
         if rng.random() < 0.25:
             s |= applied(rng, sub)
             s["unevaluatedProperties"] = sub()

@@ -11,7 +11,8 @@ Cost: linear in the schema, some microseconds an object.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -30,6 +31,7 @@ Subset = Literal["openai"]
 SCHEMA_DEPTH = 200  # schema objects within schema objects that the recursive walk can carry
 TYPES = {"null": 0, "boolean": 1, "number": 3, "integer": 3, "string": 4, "array": 5, "object": 6}
 Path = tuple[Any, ...]
+_ILL_FOUNDED = "a reference leads back to itself without entering an array or object"
 _IN_PLACE = frozenset({Op.AND, Op.OR, Op.NOT, Op.ONE_OF, Op.RESERVED})  # value nodes that speak about the same value
 
 
@@ -132,6 +134,7 @@ class Lowering:
             tuple[int, tuple[Any, ...]], int | None
         ] = {}  # (id of the schema, scope) -> node; None: in progress
         self.reserved: dict[tuple[int, tuple[Any, ...]], int] = {}
+        self.collecting: set[tuple[int, str]] = set()
         self.places: dict[int, Path] = {}  # reserved node -> where it was referred to
         self.depth = 0
         self.max_depth = min(limits.depth, SCHEMA_DEPTH)
@@ -140,6 +143,16 @@ class Lowering:
         made = self.target(schema, self.scope, ())
         self.check_founded()
         return made
+
+    @contextmanager
+    def entering(self, schema: Mapping[str, Any], path: Path) -> Iterator[None]:
+        """While the branches of a schema are collected: meeting it again in place means that it refers to itself."""
+        key = (id(schema), path[-1])
+        if key in self.collecting:
+            raise self.bad(path, _ILL_FOUNDED)
+        self.collecting.add(key)
+        yield
+        self.collecting.discard(key)
 
     def check_founded(self) -> None:
         """Raise GrammarError for a reference that leads back to itself without entering an array or object. O(nodes)."""
@@ -154,7 +167,7 @@ class Lowering:
                     inside.discard(at)
                     done.add(at)
                 elif at in inside:
-                    raise self.bad(path, "a reference leads back to itself without entering an array or object")
+                    raise self.bad(path, _ILL_FOUNDED)
                 elif at not in done and nodes[at][0] in _IN_PLACE:
                     inside.add(at)
                     stack.append((at, True))
@@ -175,7 +188,9 @@ class Lowering:
                 self.places[self.reserved[key]] = path
             return self.reserved[key]
         self.targets[key] = None
+        outside, self.collecting = self.collecting, set()
         made = self.lower(schema, scope, path)
+        self.collecting = outside
         self.targets[key] = made
         if key in self.reserved:
             self.table.define(self.reserved[key], made)
@@ -628,13 +643,15 @@ def _dependencies(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts
 def _unevaluated_items(
     lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
 ) -> None:
-    parts.arrays.append(unevaluated.items(lo, lo.lower(x, scope, path), schema, scope, path[:-1]))
+    with lo.entering(schema, path):
+        parts.arrays.append(unevaluated.items(lo, lo.lower(x, scope, path), schema, scope, path[:-1]))
 
 
 def _unevaluated_properties(
     lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
 ) -> None:
-    parts.objects.append(unevaluated.properties(lo, lo.lower(x, scope, path), schema, scope, path[:-1]))
+    with lo.entering(schema, path):
+        parts.objects.append(unevaluated.properties(lo, lo.lower(x, scope, path), schema, scope, path[:-1]))
 
 
 HANDLERS: dict[str, Handler] = {

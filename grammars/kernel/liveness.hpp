@@ -289,6 +289,27 @@ class Values : public ValueStore {
     }
   }
 
+  // The same without asking what remains.
+  void all_leaves(Id p, Id path_value, std::vector<std::pair<Id, bool>>& path, std::vector<Leaf>& out) {
+    if (p == FormulaStore::kFalse) return;
+    meter_.charge();
+    if (!fs[p].has_child()) {
+      out.push_back({path, path_value, p});
+      return;
+    }
+    Id v = kNone;
+    visit(p, [&](const FormulaStore::Node& n) {
+      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
+    });
+    for (bool truth : {true, false}) {
+      Id both = value_and({path_value, truth ? v : value_not(v)});
+      if (!satisfiable(both)) continue;
+      path.emplace_back(v, truth);
+      all_leaves(substitute(p, {{v, truth}}), both, path, out);
+      path.pop_back();
+    }
+  }
+
   // ------------------------------------------------------------------ liveness of a container in progress
   // Conjunctions of Properties, Required and total counts need no search.
   struct Simple {
@@ -672,7 +693,7 @@ class Values : public ValueStore {
     int cut_before = cut_;
     cut_ = INT32_MAX;
     bool yes = false;
-    if (part_satisfiable(record, kArray))
+    if (!fs[r[kArray]].has_unique() && part_satisfiable(record, kArray))
       for (const Leaf& leaf : leaves(item_derivative(r[kArray]), kNone)) yes |= leaf.rest == r[kArray];
     if (!yes && part_satisfiable(record, kObject))
       for (Id region : regions(r[kObject]))
@@ -776,12 +797,18 @@ class Values : public ValueStore {
     meter_.charge();
     if (ends(at)) found.insert(constants.array(items.data(), items.size()));
     if (static_cast<std::int64_t>(found.size()) >= most) return;
-    for (const Leaf& leaf : leaves(item_derivative(at), kNone)) {
+    // whether an array whose items differ can go on is what values are counted for: it is not asked here
+    bool asks = !fs[at].has_unique();
+    std::vector<Leaf> ways;
+    std::vector<std::pair<Id, bool>> path;
+    if (asks) ways = leaves(item_derivative(at), kNone);
+    else all_leaves(item_derivative(at), kAny, path, ways);
+    for (const Leaf& leaf : ways) {
       std::vector<Id> values;
       values_within(leaf.value, most, room, cut, values);
       for (Id value : values) {
         Id rest = substitute_item(leaf.rest, value);
-        if (!container_live_any(rest, kNone)) continue;
+        if (rest == FormulaStore::kFalse || (asks && !container_live_any(rest, kNone))) continue;
         items.push_back(value);
         arrays_within(rest, most, room - size_of(value), cut, items, found);
         items.pop_back();

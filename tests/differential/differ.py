@@ -27,11 +27,11 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
 
-import jsonschema
-from oracles import BYTES, exact
-from oracles_json import same
+import jsonschema  # noqa: E402
+from oracles import BYTES, exact  # noqa: E402
+from oracles_json import same  # noqa: E402
 
-import constrain
+import constrain  # noqa: E402
 
 DRAFTS = {
     "4": jsonschema.Draft4Validator,
@@ -182,7 +182,9 @@ class Maker:
     def leaf(self) -> Any:
         if self.since("6") and self.rng.random() < 0.12:
             return self.rng.random() < 0.7
-        keyword = self.rng.choice(["type", "type", "enum", "minimum", "maximum", "maxLength", "minLength", "pattern", "multipleOf"])
+        keyword = self.rng.choice(
+            ["type", "type", "enum", "minimum", "maximum", "maxLength", "minLength", "pattern", "multipleOf"]
+        )
         return BUILDERS[keyword](self)
 
     def known(self) -> list[str]:
@@ -354,7 +356,8 @@ GONE = {"additionalItems": ("2020-12",), "dependencies": ("2019-09", "2020-12"),
 KIND = {
     k: kind
     for kind, words in {
-        "array": "items prefixItems additionalItems minItems maxItems uniqueItems contains minContains maxContains unevaluatedItems",
+        "array": "items prefixItems additionalItems minItems maxItems uniqueItems contains minContains maxContains "
+        "unevaluatedItems",
         "object": "properties patternProperties additionalProperties required minProperties maxProperties propertyNames "
         "dependentRequired dependentSchemas dependencies unevaluatedProperties $dynamicRef $recursiveRef",
         "string": "minLength maxLength pattern format",
@@ -425,7 +428,9 @@ def write(x: Any, rng: random.Random | None) -> str:
     d = Decimal(x)
     if rng is None or rng.random() < 0.6:
         return str(x) if isinstance(x, int) else f"{d:f}"
-    return rng.choice([f"{d:f}", f"{d * 10:f}e-1", f"{d / 10:f}E1", f"{d:f}e0", f"{d:f}" + ("0" if "." in f"{d:f}" else ".0")])
+    return rng.choice(
+        [f"{d:f}", f"{d * 10:f}e-1", f"{d / 10:f}E1", f"{d:f}e0", f"{d:f}" + ("0" if "." in f"{d:f}" else ".0")]
+    )
 
 
 class Instances:
@@ -447,8 +452,12 @@ class Instances:
             return self.for_schema(target, depth - 1)
         for keyword in ("const", "enum"):
             if keyword in s and rng.random() < 0.85:
-                return copy.deepcopy(s[keyword] if keyword == "const" else rng.choice(s[keyword]) if s["enum"] else None)
-        nested = [x for k in ("allOf", "anyOf", "oneOf") for x in s.get(k, ())] + [s[k] for k in ("then", "else", "if") if k in s]
+                return copy.deepcopy(
+                    s[keyword] if keyword == "const" else rng.choice(s[keyword]) if s["enum"] else None
+                )
+        nested = [x for k in ("allOf", "anyOf", "oneOf") for x in s.get(k, ())] + [
+            s[k] for k in ("then", "else", "if") if k in s
+        ]
         if nested and rng.random() < 0.5:
             return self.for_schema(rng.choice(nested), depth - 1)
         wanted = s.get("type")
@@ -480,18 +489,27 @@ class Instances:
     def _string(self, s: Any, depth: int) -> Any:
         if "format" in s:
             return self.rng.choice(FORMATS[s["format"]])
-        return self.rng.choice(TEXTS) if self.rng.random() < 0.6 else "".join(self.rng.choices("ab", k=self.rng.randint(0, 4)))
+        return (
+            self.rng.choice(TEXTS)
+            if self.rng.random() < 0.6
+            else "".join(self.rng.choices("ab", k=self.rng.randint(0, 4)))
+        )
 
     def _array(self, s: Any, depth: int) -> Any:
         listed = next((s[k] for k in ("prefixItems", "items") if isinstance(s.get(k), list)), [])
-        rest = next((s[k] for k in ("items", "additionalItems", "contains", "unevaluatedItems") if isinstance(s.get(k), dict)), {})
+        rest = next(
+            (s[k] for k in ("items", "additionalItems", "contains", "unevaluatedItems") if isinstance(s.get(k), dict)),
+            {},
+        )
         n = self.rng.randint(0, 3) + (s.get("minItems", 0) if self.rng.random() < 0.5 else 0)
         more = [rest, s.get("contains", rest)]
         return [self.for_schema(listed[i] if i < len(listed) else self.rng.choice(more), depth - 1) for i in range(n)]
 
     def _object(self, s: Any, depth: int) -> Any:
         names = [*s.get("required", ()), *s.get("properties", ()), *self.rng.sample(NAMES, 2)]
-        chosen = [n for i, n in enumerate(names) if self.rng.random() < (0.9 if i < len(s.get("required", ())) else 0.5)]
+        chosen = [
+            n for i, n in enumerate(names) if self.rng.random() < (0.9 if i < len(s.get("required", ())) else 0.5)
+        ]
         rest = next((s[k] for k in ("additionalProperties", "unevaluatedProperties") if isinstance(s.get(k), dict)), {})
         by_pattern = list(s.get("patternProperties", {}).values())
         made = {}
@@ -657,9 +675,19 @@ def main() -> int:
     parser.add_argument("--keywords", help="only schemas around these, comma-separated")
     args = parser.parse_args()
     began = time.monotonic()
-    found = run(args.pairs, args.seed, args.keywords and args.keywords.split(","), lambda s: print(s, file=sys.stderr, flush=True))
-    print(f"{found.pairs:,} pairs of {found.schemas:,} schemas in {time.monotonic() - began:.0f} s: {found.valid:,} valid")
-    print(f"{found.empty:,} schemas without instances, {found.ill_founded:,} ill-founded, {len(found.limits):,} beyond the limits, {len(found.wrong)} disagreements")
+    found = run(
+        args.pairs,
+        args.seed,
+        args.keywords and args.keywords.split(","),
+        lambda s: print(s, file=sys.stderr, flush=True),
+    )
+    print(
+        f"{found.pairs:,} pairs of {found.schemas:,} schemas in {time.monotonic() - began:.0f} s: {found.valid:,} valid"
+    )
+    print(
+        f"{found.empty:,} schemas without instances, {found.ill_founded:,} ill-founded, "
+        f"{len(found.limits):,} beyond the limits, {len(found.wrong)} disagreements"
+    )
     print(f"{'keyword':24} {'valid':>8} {'invalid':>8}")
     for k in BUILDERS:
         print(f"{k:24} {found.decided[k, True]:8,} {found.decided[k, False]:8,}")
