@@ -205,7 +205,7 @@ class Values : public ValueStore {
     return re.insert_string(seen, key);
   }
   Demand member_demand(Id f, Id seen_after_key, std::string_view key) {
-    return resolve(member_derivative(f, key), seen_after_key);
+    return resolve(settled(member_derivative(f, key), seen_after_key), seen_after_key);
   }
   // A name to go on with, chosen so that repeating the choice ends; empty optional if none is needed or possible.
   bool plan_name(Id f, Id seen, std::string_view prefix, std::string& out) {
@@ -525,7 +525,8 @@ class Values : public ValueStore {
     for (const std::string& name : candidates) {
       if (!spell_name(name)) continue;
       meter_.charge();
-      if (makes_progress(f, member_derivative(f, name), seen_after(f, seen, name))) {
+      Id after = seen_after(f, seen, name);
+      if (makes_progress(f, settled(member_derivative(f, name), after), after)) {
         plans_[key] = name;
         return true;
       }
