@@ -208,3 +208,13 @@ def test_unsatisfiable_schemas_name_the_part_without_a_witness(schema, path):
     with pytest.raises(constrain.EmptyLanguage) as e:
         compiled(schema)
     assert e.value.path == path
+
+
+def test_integers_of_draft_4_are_a_matter_of_spelling():
+    """Draft 4, section 3.5: a number without a fraction or an exponent. The oracle of the regressions reads values."""
+    others = compiled({"minimum": 0, "exclusiveMinimum": True, "type": "number", "not": {"type": "integer"}}, draft="4")
+    assert all(others.accepts(t) for t in ("2.01", "0.5", "25e-1", "10.25", "2.0", "2e0"))
+    assert not any(others.accepts(t) for t in ("2", "0", "0.0", "-0.5", "10"))
+    one = compiled({"oneOf": [{"minimum": 1.25, "maximum": 2.25}, {"type": "integer"}], "type": "number"}, draft="4")
+    assert all(one.accepts(t) for t in ("3", "1.5", "2.25", "-4", "2.0"))
+    assert not any(one.accepts(t) for t in ("2", "2.5", "1.24", "3.25", "3.0"))
