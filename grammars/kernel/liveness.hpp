@@ -283,13 +283,27 @@ class Values : public ValueStore {
     for (bool truth : {true, false}) {
       Id narrowed = value_and({path_value, truth ? v : value_not(v)});
       if (!satisfiable(narrowed)) continue;
-      path.emplace_back(v, truth);
-      gather(substitute(p, {{v, truth}}), narrowed, seen, path, out);
-      path.pop_back();
+      std::size_t before = path.size();
+      gather(decided(p, v, truth, narrowed, &path), narrowed, seen, path, out);
+      path.resize(before);
     }
   }
 
-  // The same without asking what remains.
+  // `p` with the truth of `v`, and of all other children that `path_value` decides: where there are many, one pass instead
+  // of one for each. `path` receives what was decided.
+  Id decided(Id p, Id v, bool truth, Id path_value, std::vector<std::pair<Id, bool>>* path) {
+    std::vector<std::pair<Id, bool>> outcome{{v, truth}};
+    std::vector<Id> all = children(p);
+    if (all.size() > 3)
+      for (Id other : all) {
+        if (other == v) continue;
+        bool can = satisfiable(value_and({path_value, other})), cannot = satisfiable(value_and({path_value, value_not(other)}));
+        if (can != cannot) outcome.emplace_back(other, can);
+      }
+    if (path) path->insert(path->end(), outcome.begin(), outcome.end());
+    return substitute(p, outcome);
+  }
+  // As `gather`, without asking what remains.
   void all_leaves(Id p, Id path_value, std::vector<std::pair<Id, bool>>& path, std::vector<Leaf>& out) {
     if (p == FormulaStore::kFalse) return;
     meter_.charge();
@@ -467,7 +481,38 @@ class Values : public ValueStore {
   }
   bool member_possible(Id f, std::string_view key, Id seen) {
     if (!spell_name(key)) return false;
-    return member_demand(f, seen_after(f, seen, key), key).goal != kNever;
+    Id after = seen_after(f, seen, key);
+    return possible(settled(member_derivative(f, key), after), after);
+  }
+  // Has `derivative` a leaf? As `resolve`, without gathering all of them.
+  bool possible(Id derivative, Id seen) {
+    if (derivative == FormulaStore::kFalse) return false;
+    std::uint64_t key = (static_cast<std::uint64_t>(derivative) << 32) | static_cast<std::uint32_t>(seen);
+    auto known = demands_.find(key);
+    if (known != demands_.end()) return known->second.goal != kNever;
+    auto it = possible_.find(key);
+    if (it != possible_.end()) return it->second;
+    int cut_before = cut_;
+    cut_ = INT32_MAX;
+    bool yes = some_leaf(derivative, kAny, seen);
+    bool stable = yes || cut_ == INT32_MAX;
+    cut_ = std::min(cut_, cut_before);
+    if (stable) possible_.emplace(key, yes);
+    return yes;
+  }
+  bool some_leaf(Id p, Id path_value, Id seen) {
+    if (p == FormulaStore::kFalse) return false;
+    meter_.charge();
+    if (!fs[p].has_child()) return rest_live(p, path_value, seen);
+    Id v = kNone;
+    visit(p, [&](const FormulaStore::Node& n) {
+      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
+    });
+    for (bool truth : {true, false}) {
+      Id both = value_and({path_value, truth ? v : value_not(v)});
+      if (satisfiable(both) && some_leaf(decided(p, v, truth, both, nullptr), both, seen)) return true;
+    }
+    return false;
   }
   // Depth-first over members that change the formula; each branch shrinks it, so the search ends.
   bool container_live(Id f, Id seen) {
@@ -510,7 +555,7 @@ class Values : public ValueStore {
     });
     for (bool truth : {true, false}) {
       Id narrowed = value_and({path_value, truth ? v : value_not(v)});
-      if (satisfiable(narrowed) && progress(before, substitute(p, {{v, truth}}), narrowed, seen)) return true;
+      if (satisfiable(narrowed) && progress(before, decided(p, v, truth, narrowed, nullptr), narrowed, seen)) return true;
     }
     return false;
   }
@@ -849,7 +894,7 @@ class Values : public ValueStore {
   int cut_ = INT32_MAX, depth_ = 0;
   std::unordered_map<std::uint64_t, Demand> demands_;
   std::unordered_map<std::uint64_t, Id> names_memo_;
-  std::unordered_map<std::uint64_t, bool> live_, required_memo_;
+  std::unordered_map<std::uint64_t, bool> live_, required_memo_, possible_;
   std::unordered_map<std::uint64_t, std::string> plans_;
   std::unordered_map<std::uint64_t, int> busy_;
   std::unordered_map<Id, std::vector<Id>> regions_;

@@ -655,11 +655,13 @@ def decisive(oracle: Any, x: Any) -> frozenset[str]:
 
 
 def run(pairs: int, seed: int, keywords: list[str] | None = None, say: Callable[[str], None] | None = None) -> Outcome:
-    """Schemas around each keyword in turn until `pairs` were judged."""
+    """Schemas around each keyword until `pairs` were judged."""
     outcome, at, began = Outcome(), 0, time.monotonic()
     words = keywords or list(BUILDERS)
     while outcome.pairs < pairs:
-        compare(seed * 10_000_000 + at, words[at % len(words)], outcome)
+        # every other schema is around the keyword that has decided least so far
+        word = words[at // 2 % len(words)] if at % 2 else min(words, key=lambda k: (outcome.decided[k, False], k))
+        compare(seed * 10_000_000 + at, word, outcome)
         at += 1
         if at % 2000 == 0:
             BYTES.clear()

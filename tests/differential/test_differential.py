@@ -37,10 +37,7 @@ def test_keywords_that_see_other_members(keyword):
 def test_half_a_million_pairs_and_a_thousand_decided_by_every_keyword():
     found = differ.run(500_000, seed=3)
     check(found, 500_000)
-    more = [k for k in differ.BUILDERS if found.decided[k, True] < 1_000]
-    extra = differ.run(300_000, seed=4, keywords=more) if more else found
-    assert not extra.wrong
-    assert all(found.decided[k, v] + extra.decided[k, v] >= 1_000 for k in more for v in (True, False))
+    assert all(found.decided[k, verdict] >= 1_000 for k in differ.BUILDERS for verdict in (True, False))
 
 
 def test_the_fuzzer_sees_a_wrong_verdict():
