@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from grammars.errors import ConstrainError
-from grammars.grammar import Grammar, choice, json_schema, regex
+from grammars.grammar import Grammar, choice, gbnf, json_schema, lark, regex
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     g.add_argument("--output", type=Path, help="JSON Lines of results; keys already in it are not done again")
     g.set_defaults(run=_generate)
-    c = sub.add_parser("check", help="compile a schema or pattern and report what is enforced")
+    c = sub.add_parser("check", help="compile a schema, pattern or grammar; report what is enforced, and what is odd")
     _add_source(c)
     _add_reading(c)
     c.add_argument("--json", action="store_true", help="the report as JSON, of a refusal too")
@@ -62,6 +62,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--schema", help="file with a JSON Schema; '-' reads standard input")
     source.add_argument("--regex", help="a pattern (Python dialect)")
+    source.add_argument("--lark", help="file with a grammar in the Lark language; '-' reads standard input")
+    source.add_argument("--gbnf", help="file with a grammar in GBNF; '-' reads standard input")
+    source.add_argument("--library", help="name of a bundled grammar")
     source.add_argument("--choice", help="comma-separated texts")
     source.add_argument("--type", help="module:Name of a Python type")
 
@@ -91,6 +94,10 @@ def _wanted(args: argparse.Namespace) -> Any:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as e:
             raise ConstrainError(f"no type at {args.type!r} (module:Name): {e}") from e
+    if args.lark or args.library:
+        return lark(_read(args.lark) if args.lark else None, args.library)
+    if args.gbnf:
+        return gbnf(_read(args.gbnf))
     return regex(args.regex) if args.regex is not None else choice(args.choice.split(","))
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from grammars.ir import Op, Table
 
@@ -68,6 +68,26 @@ class Layout:
     tab: int = 8
 
 
+@dataclass(frozen=True, slots=True)
+class LoweredCfg:
+    """A grammar with what composition and reports need. `embedded`: report rows of embedded schemas; `unused`: names that
+    are defined and that the start does not need."""
+
+    cfg: Cfg
+    start: Symbol
+    lexing: Lexing
+    embedded: tuple[Any, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    @property
+    def report(self) -> tuple[Any, ...]:
+        """Findings about the rules, then the rows of embedded schemas; computed at each access."""
+        from grammars.passes.report_findings import Finding, report_findings
+
+        unused = tuple(Finding(n, "unused", note="defined, and the start does not need it") for n in self.unused)
+        return (*unused, *report_findings(self.cfg, self.start), *self.embedded)
+
+
 @dataclass(slots=True)
 class Cfg:
     """A grammar under construction over `table`; `finish` adds it to the table and returns its root node."""
@@ -88,7 +108,7 @@ class Cfg:
         return self._terminal(Terminal(name, "json", root))
 
     def special(self, name: str) -> Symbol:
-        """A terminal that matches the special token `name` (or "[id]"), which has no bytes."""
+        """A terminal that matches the special token `name` (or one of "[7]", "[5-9,12]" by id), which has no bytes."""
         return self._terminal(Terminal(name, "special", self.table.blob(name.encode())))
 
     def virtual(self, name: str) -> Symbol:

@@ -1,16 +1,17 @@
 """Grammars: immutable descriptions of a language, and the constructors that front ends stand behind.
 
-A `Grammar` holds one finished table of the intermediate representation and the id of its root. Regular grammars compose
-with ``|`` (either), ``+`` (one after the other) and ``&`` (both); a JSON Schema is a whole document and does not compose
-with others yet: that is refused by name.
+A `Grammar` holds one finished table of the intermediate representation and the id of its root. Grammars compose with
+``|`` (either) and ``+`` (one after the other), regular ones with ``&`` (both) too. What is read by longest matches does not
+compose that way and is embedded in Lark text instead; that is said by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from grammars.cfg import Cfg, LoweredCfg
 from grammars.errors import GrammarError, UnsupportedFeature
 from grammars.ir import Op, Table, Whitespace
 from grammars.limits import DEFAULT_LIMITS, Limits
@@ -22,7 +23,10 @@ Order = Literal["any", "schema"]
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """kind: "regex" or "json_schema"; options: those that define the language, by name."""
+    """kind: "regex", "json_schema", "lark" or "gbnf"; options: those that define the language, by name.
+
+    specials: names of the special tokens that a context-free grammar asks the vocabulary for.
+    """
 
     kind: str
     table: Table = field(repr=False, compare=False)
@@ -30,6 +34,7 @@ class Grammar:
     options: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = DEFAULT_LIMITS
     lowered: Any = field(default=None, repr=False, compare=False)
+    specials: tuple[str, ...] = ()
 
     def packed(self) -> tuple[bytes, list[bytes]]:
         return self.table.pack()
@@ -54,14 +59,57 @@ class Grammar:
     def __and__(self, other: Grammar) -> Grammar:
         return self._compose(other, Op.AND)
 
+    def to_gbnf(self) -> str:
+        """The grammar as GBNF text. Raises UnsupportedFeature, by name, for what GBNF cannot say."""
+        from grammars.gbnf import write_gbnf
+
+        return write_gbnf(self)
+
+    @property
+    def is_cfg(self) -> bool:
+        """Is it a context-free grammar (Lark, GBNF, or composed)? Then `lowered` is a `LoweredCfg`."""
+        return isinstance(self.lowered, LoweredCfg)
+
     def _compose(self, other: Grammar, op: Op) -> Grammar:
         if not isinstance(other, Grammar):
             raise TypeError(f"a grammar composes with a grammar, not with {type(other).__name__}")
-        if self.kind != "regex" or other.kind != "regex":
-            raise UnsupportedFeature("composing a JSON Schema with another grammar is not supported; compose regexes")
         table = Table()
-        roots = [table.absorb(g.table, g.root) for g in (self, other)]
-        return Grammar("regex", table, table.node(op, *roots), {}, self.limits)
+        if self.kind == other.kind == "regex":
+            roots = [table.absorb(g.table, g.root) for g in (self, other)]
+            return Grammar("regex", table, table.node(op, *roots), {}, self.limits)
+        if op == Op.AND:
+            kinds = f"{self.kind} & {other.kind}"
+            raise UnsupportedFeature(
+                f"{kinds} is not supported: & takes two regexes; inside a Lark grammar it takes two terminals"
+            )
+        return _composed(self, other, op, table)
+
+
+def _composed(a: Grammar, b: Grammar, op: Op, table: Table) -> Grammar:
+    """Either grammar, or one after the other: as the parts of one in which any split counts, which is exact."""
+    from grammars.passes.embed_grammar import embed_grammar
+    from grammars.passes.expand_repetition import Expansion
+
+    for g in (a, b):
+        if g.is_cfg and g.lowered.lexing == "longest":
+            raise UnsupportedFeature(
+                "a grammar read by longest matches does not compose with | or +, because what follows a text changes how "
+                "it is cut; embed it (start: @a | @b with grammars={...}), or compile it with lexer='any'"
+            )
+    expansion = Expansion(Cfg(table), a.limits)
+    parts = [embed_grammar(g, expansion, "any", name) for g, name in ((a, "left"), (b, "right"))]
+    start = expansion.cfg.nonterminal("start")
+    expansion.rules(start, expansion.sequence(parts) if op == Op.CONCAT else (*parts[0], *parts[1]))
+    rows = tuple(r for g in (a, b) for r in (g.lowered.embedded if g.is_cfg else g.report_rows()))
+    lowered = LoweredCfg(expansion.cfg, start, "any", rows)
+    return _from_cfg("cfg", lowered, {"lexer": "any"}, a.limits)
+
+
+def _from_cfg(kind: str, lowered: LoweredCfg, options: dict[str, Any], limits: Limits) -> Grammar:
+    cfg = lowered.cfg
+    root = cfg.finish(lowered.start, lowered.lexing)
+    specials = (cfg.table.blobs[t.node].decode() for t in cfg.terminals if t.kind == "special")
+    return Grammar(kind, cfg.table, root, options, limits, lowered, tuple(dict.fromkeys(specials)))
 
 
 def regex(pattern: str, dialect: Literal["python", "ecma"] = "python", limits: Limits = DEFAULT_LIMITS) -> Grammar:
@@ -149,6 +197,54 @@ def json_schema(
         "subset": subset,
     }
     return Grammar("json_schema", table, root, options, limits, lowered)
+
+
+def lark(
+    text: str | None = None,
+    library: str | None = None,
+    start: str = "start",
+    lexer: Literal["longest", "any"] = "longest",
+    refine: Mapping[str, Sequence[str]] | None = None,
+    imports: Mapping[str, str] | None = None,
+    grammars: Mapping[str, Grammar] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Grammar:
+    """The texts of a grammar in the Lark language (`docs/grammars.md`): of `text`, or of the bundled grammar `library`.
+
+    lexer: "longest": at each point, among the terminals that the parser can take there, the longest match; or "any":
+        every split that parses (DESIGN: CFG lexing).
+    refine: for the name of a terminal, the strings that it is cut down to (names of tables and columns, say).
+    imports: texts of grammars that ``%import path.name`` finds, by path.
+    grammars: other grammars that ``@name`` stands for.
+    """
+    from grammars.lark import lower_lark
+    from grammars.lark.load import library_text
+
+    if (text is None) == (library is None):
+        raise GrammarError("lark takes either the text of a grammar or the name of a bundled one (library=)")
+    if lexer not in ("longest", "any"):
+        raise GrammarError(f"unknown lexer {lexer!r}; one of ('longest', 'any')")
+    if library is not None:
+        text = library_text(library)
+        if text is None:
+            raise GrammarError(f"there is no bundled grammar {library!r}")
+    if not isinstance(text, str):
+        raise GrammarError(f"a grammar must be a string, not {type(text).__name__}")
+    table = Table()
+    lowered = lower_lark(
+        text, table, start=start, lexer=lexer, refine=refine, imports=imports, grammars=grammars, limits=limits
+    )
+    options = {"start": start, "lexer": lexer} | ({"library": library} if library else {})
+    return _from_cfg("lark", lowered, options, limits)
+
+
+def gbnf(text: str, limits: Limits = DEFAULT_LIMITS) -> Grammar:
+    """The texts of a grammar in llama.cpp's GBNF, from its rule ``root``; every split that parses counts."""
+    from grammars.gbnf import lower_gbnf
+
+    if not isinstance(text, str):
+        raise GrammarError(f"a grammar must be a string, not {type(text).__name__}")
+    return _from_cfg("gbnf", lower_gbnf(text, Table(), limits), {"lexer": "any"}, limits)
 
 
 def _whitespace(option: Any) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from grammars.kernel import native
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = ["grammars", "decoders", "constrain"]  # lowest first
-ORACLES = {"jsonschema", "regex", "interegular", "hypothesis"}
+ORACLES = {"jsonschema", "regex", "interegular", "hypothesis", "lark"}
 TOP = {
     "constrain", "grammars", "decoders", "tests", "docs", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md",
     "CONTRIBUTING.md", "Makefile", "constraints.txt",

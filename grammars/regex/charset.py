@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import sys
 import unicodedata
@@ -40,6 +41,19 @@ def complement(ranges: Ranges) -> Ranges:
         at = hi + 1
     if at <= MAX:
         out.append((at, MAX))
+    return tuple(out)
+
+
+def intersection(a: Ranges, b: Ranges) -> Ranges:
+    out, i, j = [], 0, 0
+    while i < len(a) and j < len(b):
+        lo, hi = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
+        if lo <= hi:
+            out.append((lo, hi))
+        if a[i][1] < b[j][1]:
+            i += 1
+        else:
+            j += 1
     return tuple(out)
 
 
@@ -134,10 +148,13 @@ def _case_table(ascii_only: bool) -> dict[int, tuple[int, ...]]:
     return {p: tuple(sorted(g)) for p, g in groups.items()}
 
 
+@functools.lru_cache(maxsize=4096)
 def ignore_case(ranges: Ranges, ascii_only: bool) -> Ranges:
-    """Add every code point that differs only in case."""
-    extra: list[tuple[int, int]] = list(ranges)
-    for p, same in _case_table(ascii_only).items():
-        if contains(ranges, p):
-            extra.extend((q, q) for q in same)
-    return normalise(extra)
+    """Add every code point that differs only in case. O(min(points of `ranges`, characters with case))."""
+    table, ranges = _case_table(ascii_only), normalise(ranges)
+    if sum(hi - lo + 1 for lo, hi in ranges) < len(table):
+        inside = [p for lo, hi in ranges for p in range(lo, hi + 1) if p in table]
+    else:
+        starts = [lo for lo, _ in ranges]
+        inside = [p for p in table if (i := bisect.bisect_right(starts, p)) and p <= ranges[i - 1][1]]
+    return normalise((*ranges, *((q, q) for p in inside for q in table[p])))

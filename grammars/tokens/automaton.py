@@ -243,12 +243,13 @@ def _compiled(grammar: Grammar, vocabulary: Vocabulary, limits: Limits) -> Any:
         limits.exponent_digits,
         limits.compile_work,
         limits.mask_work,
+        {name: vocabulary.special_ids(name) for name in grammar.specials},
     )
 
 
 def _failing_path(grammar: Grammar, vocabulary: Vocabulary, limits: Limits) -> str:
     """The part of a schema that has no witness; the root of everything else."""
-    if grammar.lowered is None:
+    if grammar.kind != "json_schema":
         return "#"
 
     def empty(sub: Any) -> bool:

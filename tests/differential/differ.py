@@ -653,9 +653,17 @@ def decisive(oracle: Any, x: Any) -> frozenset[str]:
     untraced = {
         k
         for k in ("$ref", "if")
-        if k in oracle.schema and oracle.evolve(schema={n: s for n, s in oracle.schema.items() if n != k}).is_valid(x)
+        if k in oracle.schema and holds(oracle, {n: s for n, s in oracle.schema.items() if n != k}, x)
     }
     return (found or frozenset()) | untraced
+
+
+def holds(oracle: Any, schema: Any, x: Any) -> bool:
+    """Is `x` valid under `schema` (and can that be said: without its root a schema may refer to itself)?"""
+    try:
+        return bool(oracle.evolve(schema=schema).is_valid(x))
+    except RecursionError:
+        return False
 
 
 def run(pairs: int, seed: int, keywords: list[str] | None = None, say: Callable[[str], None] | None = None) -> Outcome:
