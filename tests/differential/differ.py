@@ -647,7 +647,7 @@ def judge(x: Any, automaton: Any, oracle: Any, schema: str, rng: random.Random, 
 def decisive(oracle: Any, x: Any) -> frozenset[str]:
     """The keywords that every error passes through; references and conditions leave no trace in errors, and are left out."""
     found: frozenset[str] | None = None
-    for error in oracle.iter_errors(x):
+    for error in all_errors(oracle, x):
         passed = KEYWORDS.intersection(p for p in (*error.schema_path, error.validator) if isinstance(p, str))
         found = passed if found is None else found & passed
     untraced = {
@@ -656,6 +656,13 @@ def decisive(oracle: Any, x: Any) -> frozenset[str]:
         if k in oracle.schema and holds(oracle, {n: s for n, s in oracle.schema.items() if n != k}, x)
     }
     return (found or frozenset()) | untraced
+
+
+def all_errors(oracle: Any, x: Any) -> list[Any]:
+    try:
+        return list(oracle.iter_errors(x))
+    except RecursionError:  # beyond the first error a schema may refer to itself
+        return []
 
 
 def holds(oracle: Any, schema: Any, x: Any) -> bool:
