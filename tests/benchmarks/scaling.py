@@ -59,9 +59,9 @@ def _one_of(n: int) -> tuple[Any, Any]:
     }
 
 
-def _any_of_lengths(n: int) -> tuple[Any, Any]:
-    schema = {"oneOf": [{"type": "array", "minItems": i, "items": {"multipleOf": i + 1}} for i in range(n)]}
-    return schema, [n * 2 - 1]
+def _one_of_arrays(n: int) -> tuple[Any, Any]:
+    branches = [{"type": "array", "minItems": 1, "items": {"minimum": i, "maximum": i + 2}} for i in range(n)]
+    return {"oneOf": branches}, [n + 1, n + 1, n]
 
 
 def _nested(n: int) -> tuple[Any, Any]:
@@ -88,8 +88,8 @@ FAMILIES: dict[str, tuple[Family, list[int]]] = {
     "string: maxLength": (_length, [100, 10_000, 100_000]),
     "array: maxItems": (_items, [100, 1_000, 10_000]),
     "oneOf: overlapping objects": (_one_of, [5, 50, 100]),
-    "oneOf: overlapping arrays": (_any_of_lengths, [5, 10, 20]),
-    "nesting: levels": (_nested, [10, 100, 1_000]),
+    "oneOf: overlapping arrays": (_one_of_arrays, [5, 50, 100]),
+    "nesting: levels": (_nested, [10, 100, 300]),
     "uniqueItems: items": (_unique, [10, 50, 100]),
 }
 

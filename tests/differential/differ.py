@@ -678,8 +678,8 @@ def run(pairs: int, seed: int, keywords: list[str] | None = None, say: Callable[
     outcome, at, began = Outcome(), 0, time.monotonic()
     words = keywords or list(BUILDERS)
     while outcome.pairs < pairs:
-        # every other schema is around the keyword that has decided least so far
-        word = words[at // 2 % len(words)] if at % 2 else min(words, key=lambda k: (outcome.decided[k, False], k))
+        # most schemas are around the keyword that has decided least so far
+        word = min(words, key=lambda k: (outcome.decided[k, False], k)) if at % 6 else words[at // 6 % len(words)]
         compare(seed * 10_000_000 + at, word, outcome)
         at += 1
         if at % 2000 == 0:
