@@ -162,6 +162,10 @@ def test_check_and_explain(tmp_path, capsys):
     assert cli.main(["check", "--schema", str(schema), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert {r["keyword"]: r["status"] for r in report["keywords"]}["title"] == "annotation"
+    assert cli.main(["check", "--schema", str(schema), "--json", "--subset", "openai"]) == 2
+    refused = json.loads(capsys.readouterr().out)["refused"]
+    assert refused["error"] == "UnsupportedFeature"
+    assert refused["path"] == "#"
     text = tmp_path / "t.json"
     text.write_text('{"a": "x"}\n')
     assert cli.main(["explain", "--schema", str(schema), str(text)]) == 1
