@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test slow lint bench fuzz sanitize clean
+.PHONY: demo test slow lint bench differential walks fuzz sanitize clean
 
 demo: $(STAMP)
 	$(BIN)/constrain generate --schema docs/examples/person.json \
@@ -23,6 +23,13 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/masks.py
+	$(BIN)/python tests/benchmarks/scaling.py
+
+differential: $(STAMP)
+	$(BIN)/python tests/differential/differ.py --pairs 600000
+
+walks: $(STAMP)
+	$(BIN)/python tests/benchmarks/walks.py
 
 fuzz: $(STAMP)
 	cmake -S grammars/kernel -B build/fuzz -DCONSTRAIN_FUZZ=ON -DCONSTRAIN_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo

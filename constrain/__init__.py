@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from constrain.generator import Generator as Generator
     from constrain.generator import generate as generate
     from decoders.generation import Generation as Generation
+    from decoders.sampling.result import Samples as Samples
+    from decoders.sampling.result import SamplingError as SamplingError
+    from decoders.sampling.result import ZeroMassError as ZeroMassError
+    from decoders.sampling.texts import SampledTexts as SampledTexts
     from grammars.errors import BudgetError as BudgetError
     from grammars.errors import ConstrainError as ConstrainError
     from grammars.errors import EmptyLanguage as EmptyLanguage
@@ -41,6 +45,8 @@ _HOMES = {
     "constrain.adapters.transformers": ("ConstrainLogitsProcessor",),
     "constrain.generator": ("Generator", "generate"),
     "decoders.generation": ("Generation",),
+    "decoders.sampling.result": ("Samples", "SamplingError", "ZeroMassError"),
+    "decoders.sampling.texts": ("SampledTexts",),
     "grammars.errors": (
         "BudgetError", "ConstrainError", "EmptyLanguage", "GrammarError", "LimitExceeded", "UnsupportedFeature",
         "VocabularyError",
@@ -54,9 +60,9 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BudgetError", "ConstrainError", "ConstrainLogitsProcessor", "EmptyLanguage", "Generation", "Generator", "Grammar",
-    "GrammarError", "LimitExceeded", "Limits", "Matcher", "State", "TokenAutomaton", "UnsupportedFeature", "Vocabulary",
-    "VocabularyError", "choice", "compile", "fill_masks", "gbnf", "generate", "json_schema", "lark",
-    "literal", "regex",
+    "GrammarError", "LimitExceeded", "Limits", "Matcher", "SampledTexts", "Samples", "SamplingError", "State",
+    "TokenAutomaton", "UnsupportedFeature", "Vocabulary", "VocabularyError", "ZeroMassError", "choice", "compile",
+    "fill_masks", "gbnf", "generate", "json_schema", "lark", "literal", "regex",
 ]  # fmt: skip
 
 

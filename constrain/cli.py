@@ -38,7 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     g.add_argument("--model", default="default", help='"default" (embedded), a path, or a hub name')
     g.add_argument("--max-tokens", type=int, default=256)
     g.add_argument("--seed", type=int, default=0)
-    g.add_argument("--temperature", type=float, default=0.0, help="0 (default) is greedy")
+    g.add_argument("--temperature", type=float, help="default 0, which is greedy; 1 with --sampler")
+    g.add_argument(
+        "--sampler", help="draw faithfully: cars, lookahead, smc, rejection, distinct, masked ... (JSON Lines)"
+    )
+    g.add_argument("--samples", type=int, default=10, help="how many samples with --sampler")
+    g.add_argument("--plot", type=Path, help="with --sampler: write the run as an HTML page")
     g.add_argument("-n", type=int, default=1, help="texts for the prompt, one a line, with seeds seed, seed + 1, ...")
     g.add_argument(
         "--input", type=Path, help='JSON Lines of {"prompt": ..., "key": ...}; the key defaults to the line number'
@@ -47,10 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     g.set_defaults(run=_generate)
     c = sub.add_parser("check", help="compile a schema, pattern or grammar; report what is enforced, and what is odd")
     _add_source(c)
-    c.add_argument("--json", action="store_true", help="the report as JSON")
+    _add_reading(c)
+    c.add_argument("--json", action="store_true", help="the report as JSON, of a refusal too")
     c.set_defaults(run=_check)
     e = sub.add_parser("explain", help="say where and why a text is refused, and what was allowed there")
     _add_source(e)
+    _add_reading(e)
     e.add_argument("text", nargs="?", default="-", help="file with the text; '-' or none reads standard input")
     e.set_defaults(run=_explain)
     return parser
@@ -65,6 +72,14 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--library", help="name of a bundled grammar")
     source.add_argument("--choice", help="comma-separated texts")
     source.add_argument("--type", help="module:Name of a Python type")
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """How a schema is read: the options of `constrain.json_schema` that change what it means."""
+    parser.add_argument("--draft", help="dialect of schemas without $schema: 4, 6, 7, 2019-09 or 2020-12 (default)")
+    parser.add_argument("--formats", choices=["assert", "annotate"], default="assert")
+    parser.add_argument("--nullable", action="store_true", help="OpenAPI's nullable adds null to the type beside it")
+    parser.add_argument("--subset", choices=["openai"], help="refuse what the strict subset of a service leaves out")
 
 
 def _read(name: str) -> str:
@@ -94,7 +109,7 @@ def _wanted(args: argparse.Namespace) -> Any:
 def _grammar(args: argparse.Namespace) -> Grammar:
     wanted = _wanted(args)
     if args.schema:
-        return json_schema(wanted)
+        return json_schema(wanted, draft=args.draft, formats=args.formats, nullable=args.nullable, subset=args.subset)
     if isinstance(wanted, Grammar):
         return wanted
     from constrain.types import target_of
@@ -107,13 +122,35 @@ def _generate(args: argparse.Namespace) -> int:
     from constrain.generator import Generator
 
     generator = Generator(args.model, _wanted(args))
-    options = {"max_tokens": args.max_tokens, "temperature": args.temperature}
+    options = {"max_tokens": args.max_tokens, "temperature": args.temperature or 0.0}
     if args.input:
+        if args.sampler:
+            raise ConstrainError("--sampler takes one prompt, not --input")
         return _batch(args, generator, options)
+    if args.sampler:
+        return _sample(args, generator)
     prompt = sys.stdin.read() if args.prompt in (None, "-") else args.prompt
     for found in generator.batch([prompt] * args.n, seed=args.seed, **options):
         print(found.text)
     return 0
+
+
+def _sample(args: argparse.Namespace, generator: Any) -> int:
+    """Samples as JSON Lines on standard output, the record of the run on standard error."""
+    prompt = sys.stdin.read() if args.prompt in (None, "-") else args.prompt
+    temperature = 1.0 if args.temperature is None else args.temperature
+    try:
+        found = generator.sample(
+            prompt, args.sampler, args.samples, seed=args.seed, max_tokens=args.max_tokens, temperature=temperature
+        )
+    except ValueError as e:
+        raise ConstrainError(str(e)) from e
+    for g, w in zip(found.generations, found.weights.tolist(), strict=True):
+        print(json.dumps({"text": g.text, "weight": w, "log_prob": g.log_prob}, ensure_ascii=False))
+    print(found.samples.table(), file=sys.stderr)
+    if args.plot:
+        found.plot(args.plot)
+    return 1 if found.failure else 0
 
 
 def _batch(args: argparse.Namespace, generator: Any, options: dict[str, Any]) -> int:
@@ -188,16 +225,18 @@ def _bytes_automaton(grammar: Grammar) -> Any:
 
 
 def _check(args: argparse.Namespace) -> int:
-    automaton = _bytes_automaton(_grammar(args))
+    try:
+        automaton = _bytes_automaton(_grammar(args))
+    except ConstrainError as e:
+        if not args.json:
+            raise
+        refused = {"error": type(e).__name__, "message": str(e), "path": getattr(e, "path", None)}
+        print(json.dumps({"refused": refused}, indent=2))
+        return 2
     report = automaton.report
     shortest = automaton.matcher().completion().decode(errors="replace")
     if args.json:
-        rows = [{"path": r.path, "keyword": r.keyword, "status": r.status, "note": r.note} for r in report.rows]
-        print(
-            json.dumps(
-                {"kind": report.kind, "options": report.options, "keywords": rows, "example": shortest}, indent=2
-            )
-        )
+        print(json.dumps({**report.as_dict(), "example": shortest}, indent=2))
         return 0
     print(f"{report.kind}: compiles ({report.compile_work:,} steps of work)")
     for name, value in report.options.items():

@@ -13,15 +13,21 @@ import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from constrain import models, types
 from decoders import autoregressive
 from decoders.generation import Generation
 from decoders.processing import Sampling
-from grammars.errors import UnsupportedFeature, VocabularyError
+from grammars.errors import BudgetError, UnsupportedFeature, VocabularyError
 from grammars.tokens.automaton import TokenAutomaton, compile_grammar
 from grammars.tokens.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from decoders.sampling.registry import Sampler
+    from decoders.sampling.result import Samples
+    from decoders.sampling.texts import SampledTexts
+    from decoders.sampling.trie import PrefixTrie
 
 Prompt = str | Sequence[Mapping[str, Any]]
 
@@ -69,6 +75,78 @@ class Generator:
         )
         return [replace(g, parser=self.target.parse) for g in found]
 
+    def trie(
+        self, prompt: Prompt, *, max_tokens: int = 256, check: Any = None, check_tokens: Any = None, stop: Any = (),
+        **sampling: Any,
+    ) -> PrefixTrie:  # fmt: skip
+        """What samplers share: pass it to `sample` again and again, and no prefix is evaluated twice.
+
+        check(text, ended) or check_tokens(tokens, ended): a black box that every prefix of a text must pass.
+        stop: strings, or a function of the tokens so far; a text ends where one fires and the automaton accepts.
+        sampling: temperature, top_k, top_p, min_p, repetition_penalty; all of them before the constraint.
+        """
+        from decoders.sampling.model import ProcessedModel
+        from decoders.sampling.target import Target
+        from decoders.sampling.texts import stop_at, text_check
+        from decoders.sampling.trie import PrefixTrie
+
+        if not callable(stop):
+            stop = stop_at(self.vocabulary, [stop] if isinstance(stop, str) else stop) if stop else None
+        if check is not None:
+            check_tokens = text_check(self.vocabulary, check)
+        target = Target(ProcessedModel(self.model, self.encode(prompt), Sampling(**sampling)), self.automaton, max_tokens,
+                        check_tokens, stop)  # fmt: skip
+        need = self.automaton.matcher().distance() if target.graph.distance is None else int(target.graph.distance[0])
+        if need > max_tokens:
+            raise BudgetError(f"any text needs {need} tokens to complete, and max_tokens is {max_tokens}")
+        return PrefixTrie(target)
+
+    def sample(
+        self, prompt: Prompt | PrefixTrie, sampler: Any = "cars", samples: int = 1, *, seed: int = 0,
+        critic: Any = None, **options: Any,
+    ) -> SampledTexts:  # fmt: skip
+        """Samples of the model's own distribution given the constraint; see `decoders.sampling.registry` for the samplers.
+
+        prompt: or a `trie` of this generator. options: those of `trie` (unless one is given), `look_ahead`, `frontier`,
+        and the sampler's own. critic(text, ended): a log score, for "smc". Raises ZeroMassError if the processed model
+        gives the constraint no mass; what a sampler could not draw is in the result's `failure`, never filled up.
+        """
+        import numpy as np
+
+        from decoders.sampling.registry import run
+        from decoders.sampling.texts import text_critic
+        from decoders.sampling.trie import PrefixTrie
+
+        if options.pop("listener", None) is not None:
+            raise UnsupportedFeature("listener= with sampler=: samples are not certain before the sampler ends")
+        trie = prompt if isinstance(prompt, PrefixTrie) else self.trie(prompt, **_take(options, _TRIE_OPTIONS))
+        if critic is not None:
+            options["critic"] = text_critic(self.vocabulary, critic)
+        rng = np.random.default_rng(seed)
+        return self._texts(trie, run(sampler, trie, samples, rng, **options), rng)
+
+    def _texts(self, trie: PrefixTrie, found: Samples, rng: Any) -> SampledTexts:
+        from decoders.sampling.model import ProcessedModel
+        from decoders.sampling.result import NO_MASS, ZeroMassError
+        from decoders.sampling.texts import SampledTexts, decode
+
+        if found.failure == NO_MASS:
+            raise ZeroMassError(f"{found.sampler}: {NO_MASS}; a truncation (top_k, top_p, min_p) may have caused it")
+        model = trie.target.model
+        raw = found.log_prob.tolist()
+        if isinstance(model, ProcessedModel) and model.how != Sampling():
+            stop = trie.target.stop
+            drawn = [x[:-1] if stop is not None and stop(x[:-1]) else x for x in found.sequences]
+            raw = model.raw_log_probs(drawn)
+        generations = tuple(
+            Generation(
+                decode(self.vocabulary, x).decode(errors="replace"), x[:-1], log_prob, tuple(m.tolist()), "stop",
+                parser=self.target.parse,
+            )
+            for x, log_prob, m in zip(found.sequences, raw, found.masses, strict=True)
+        )  # fmt: skip
+        return SampledTexts(found, generations, found.choose(rng) if len(found) else None, trie, self.vocabulary)
+
     def stream(self, prompt: Prompt, **options: Any) -> Iterator[Piece]:
         """Pieces of one text as they become certain. The text is generated in a thread of its own."""
         pieces: queue.Queue[str | BaseException | None] = queue.Queue()
@@ -114,28 +192,58 @@ class Generator:
             return None
 
 
+@overload
+def generate(
+    model: Any, prompt: Prompt, T: Any, tokenizer: Any = None, *, sampler: None = None, decoder: Any = None,
+    max_tokens: int = 256, seed: int = 0, **options: Any,
+) -> Generation: ...  # fmt: skip
+
+
+@overload
+def generate(
+    model: Any, prompt: Prompt, T: Any, tokenizer: Any = None, *, sampler: str | Sampler, decoder: Any = None,
+    max_tokens: int = 256, seed: int = 0, **options: Any,
+) -> SampledTexts: ...  # fmt: skip
+
+
 def generate(
     model: Any,
     prompt: Prompt,
     T: Any,
     tokenizer: Any = None,
     *,
-    sampler: Any = None,
+    sampler: str | Sampler | None = None,
     decoder: Any = None,
     max_tokens: int = 256,
     seed: int = 0,
     **options: Any,
-) -> Generation:
+) -> Generation | SampledTexts:
     """Generate one text of the language that `T` asks for.
 
     T: a type, a JSON Schema (mapping), a list of strings, a compiled pattern, or a `Grammar`.
     options: temperature (0 is greedy), top_k, top_p, min_p, repetition_penalty, stop. The output is complete within
     max_tokens, or BudgetError is raised before the model is called. `.parsed` of the result is the object.
+
+    sampler: "cars", "lookahead", "smc" ... (see docs/sampling.md), with samples=N: the result is a `SampledTexts`, draws
+    of the model's own distribution given the constraint with their weights, and one of them as `.text` and `.parsed`.
+    Without it masking distorts the distribution, by the factor that `.log_mass` reports, and a `Generation` comes back.
     """
-    for name, given in (("sampler", sampler), ("decoder", decoder)):
-        if given is not None:
-            raise UnsupportedFeature(f"{name}={given!r}: only plain masked autoregressive decoding is available")
-    return Generator(model, T, tokenizer)(prompt, max_tokens=max_tokens, seed=seed, **options)
+    if decoder is not None:
+        raise UnsupportedFeature(f"decoder={decoder!r}: only plain masked autoregressive decoding is available")
+    generator = Generator(model, T, tokenizer)
+    if sampler is not None:
+        return generator.sample(prompt, sampler, max_tokens=max_tokens, seed=seed, **options)
+    return generator(prompt, max_tokens=max_tokens, seed=seed, **options)
+
+
+_TRIE_OPTIONS = (
+    "max_tokens", "check", "check_tokens", "stop", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
+)  # fmt: skip
+
+
+def _take(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Move the named options out of `options`."""
+    return {name: options.pop(name) for name in names if name in options}
 
 
 def _resolve(model: Any, tokenizer: Any) -> tuple[Any, Any, Vocabulary]:

@@ -8,12 +8,14 @@ Terminals
              (a trailing negative lookahead); `priority`: of the terminals that match longest, only those of the highest
              priority go to the parser ("longest" only)
     json     a JSON document: root node of kind JSON (embedded schemas)
-    special  one special token of the vocabulary, by name or id
+    special  one special token of the vocabulary, by name or by ids
 
 Lexing (DESIGN §3)
     longest  at each point, among the terminals that the parser can take there, the longest match; all terminals of that
              length go to the parser
     any      every split that parses
+
+A json terminal is a document and no lexeme: it competes with no other terminal, and ends wherever the parse can go on.
 
 `ignore` names symbols that may stand between any two terminals, before the first and after the last. `Layout` describes
 languages where indentation counts: a lexeme of its newline terminal, outside brackets, is followed by one `indent` or by

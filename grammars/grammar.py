@@ -39,6 +39,13 @@ class Grammar:
     def packed(self) -> tuple[bytes, list[bytes]]:
         return self.table.pack()
 
+    def part(self, schema: Any) -> Grammar:
+        """The grammar of a schema that stands within this one's, under the same options."""
+        table = Table()
+        _, _, *options = self.table.nodes[self.root]
+        root = table.node(Op.JSON, self.lowered.part(schema, table), *options)
+        return Grammar(self.kind, table, root, self.options, self.limits, self.lowered)
+
     def report_rows(self) -> tuple[Any, ...]:
         """One row for each keyword of a schema; empty for regexes, which are enforced whole or refused."""
         return self.lowered.report if self.lowered is not None else ()
@@ -150,6 +157,8 @@ def json_schema(
     order: Order = "any",
     whitespace: Literal["bounded", "compact", "pretty", "free"] | int = "bounded",
     numbers: Numbers = "json",
+    nullable: bool = False,
+    subset: Literal["openai"] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Grammar:
     """The JSON texts of the valid instances of `schema` (mapping, bool, or JSON text), without duplicate keys.
@@ -160,6 +169,8 @@ def json_schema(
     order: "any", or "schema": declared properties in the order of their declaration, then others.
     whitespace: "bounded" (DESIGN: JSON text), "compact", "pretty" (two spaces), "free", or at most n characters a gap.
     numbers: "json" (all spellings) or "plain" (no exponent, no superfluous zeros).
+    nullable: ``nullable: true`` adds null to the ``type`` beside it, as in OpenAPI 3.0.
+    subset: "openai" refuses by name what OpenAI's strict mode does not take.
     """
     from grammars.json_schema import lower_schema
 
@@ -169,8 +180,12 @@ def json_schema(
             raise GrammarError(f"unknown {name} {given!r}; one of {known}")
     if formats not in ("assert", "annotate"):
         raise GrammarError(f"unknown formats {formats!r}; one of ('assert', 'annotate')")
+    if subset not in (None, "openai"):
+        raise GrammarError(f"unknown subset {subset!r}; None or 'openai'")
     table = Table()
-    lowered = lower_schema(schema, table, draft=draft, registry=registry, formats=formats, limits=limits)
+    lowered = lower_schema(
+        schema, table, draft=draft, registry=registry, formats=formats, nullable=nullable, subset=subset, limits=limits
+    )
     root = table.node(Op.JSON, lowered.value, mode, count, int(numbers == "plain"), int(order == "schema"))
     options = {
         "draft": draft or "2020-12",
@@ -178,6 +193,8 @@ def json_schema(
         "order": order,
         "whitespace": whitespace,
         "numbers": numbers,
+        "nullable": nullable,
+        "subset": subset,
     }
     return Grammar("json_schema", table, root, options, limits, lowered)
 

@@ -34,6 +34,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
+from itertools import chain
+from typing import Any
 
 UNBOUNDED = -1
 
@@ -107,7 +109,7 @@ class Whitespace(IntEnum):
 class Table:
     """A growing list of interned nodes; front ends fill one and hand it over, and nothing changes it afterwards."""
 
-    __slots__ = ("_blob_ids", "_ids", "_nullable", "blobs", "nodes")
+    __slots__ = ("_blob_ids", "_ids", "_nullable", "blobs", "known", "nodes")
 
     def __init__(self) -> None:
         self.nodes: list[tuple[int, ...]] = []
@@ -115,6 +117,7 @@ class Table:
         self._ids: dict[tuple[int, ...], int] = {}
         self._blob_ids: dict[bytes, int] = {}
         self._nullable: dict[int, bool] = {}
+        self.known: dict[object, dict[int, Any]] = {}  # what analyses found out about regex nodes, by analysis
 
     # ------------------------------------------------------------------ primitives
     def node(self, op: Op, *operands: int) -> int:
@@ -165,7 +168,7 @@ class Table:
 
     def char_class(self, ranges: Sequence[tuple[int, int]]) -> int:
         """The one-character strings, as UTF-8, whose code point lies in one of the inclusive, sorted, disjoint `ranges`."""
-        return self.node(Op.CLASS, *(x for r in ranges for x in r))
+        return self.node(Op.CLASS, *chain.from_iterable(ranges))
 
     def concat(self, *parts: int) -> int:
         return parts[0] if len(parts) == 1 else self.node(Op.CONCAT, *parts) if parts else self.epsilon()

@@ -6,7 +6,7 @@ import decimal
 import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,11 @@ def random_schema(rng: random.Random, depth: int = 2) -> Any:
                 s["minContains"] = rng.randint(0, 2)
             if rng.random() < 0.4:
                 s["maxContains"] = rng.randint(0, 2)
+        if rng.random() < 0.3:
+            s["uniqueItems"] = rng.random() < 0.8
+        if rng.random() < 0.25:
+            s |= applied(rng, sub)
+            s["unevaluatedItems"] = sub()
         return s
     if kind in (9, 10, 11):
         s = {"type": "object"} if rng.random() < 0.7 else {}
@@ -154,14 +159,36 @@ def random_schema(rng: random.Random, depth: int = 2) -> Any:
             s["maxProperties"] = rng.randint(0, 2)
         if rng.random() < 0.15:
             s["dependentRequired"] = {"a": ["b"]}
-        if rng.random() < 0.1:
-            s["propertyNames"] = {"pattern": "a"}
+        if rng.random() < 0.15:
+            s["dependentSchemas"] = {rng.choice(NAMES): sub()}
+        if rng.random() < 0.15:
+            s["propertyNames"] = rng.choice(
+                [{"pattern": "a"}, {"maxLength": 1}, {"enum": ["a", "ab"]}, {"not": {"const": "b"}}]
+            )
+        if rng.random() < 0.25:
+            s |= applied(rng, sub)
+            s["unevaluatedProperties"] = sub()
         return s
-    if kind == 12:
-        return {rng.choice(["anyOf", "oneOf", "allOf"]): [sub(), sub()]}
-    if rng.random() < 0.5:
+    return combined(rng, sub)
+
+
+def combined(rng: random.Random, sub: Callable[[], Any]) -> dict[str, Any]:
+    """A schema that applies others to the same value."""
+    kind = rng.randrange(4)
+    if kind < 2:
+        return {rng.choice(["anyOf", "oneOf", "allOf"]): [sub() for _ in range(rng.randint(1, 3))]}
+    if kind == 2:
         return {"not": sub()}
-    return {"if": sub(), "then": sub(), "else": sub()}
+    s = {"if": sub()}
+    for keyword in ("then", "else"):
+        if rng.random() < 0.8:
+            s[keyword] = sub()
+    return s
+
+
+def applied(rng: random.Random, sub: Callable[[], Any]) -> dict[str, Any]:
+    """What unevaluated* looks into: most of it about the same members as the schemas beside it."""
+    return combined(rng, sub) if rng.random() < 0.7 else {}
 
 
 def instances() -> Iterator[Any]:

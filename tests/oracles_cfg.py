@@ -16,7 +16,8 @@ from functools import lru_cache
 import constrain
 from grammars.cfg import Cfg, LoweredCfg, Symbol
 from grammars.grammar import Grammar
-from grammars.ir import Table
+from grammars.ir import Op, Table, Whitespace
+from grammars.json_schema import lower_schema
 from grammars.limits import DEFAULT_LIMITS
 from grammars.regex import lower_regex, parse_regex
 
@@ -26,11 +27,25 @@ Item = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Lexeme:
-    """A terminal: what it matches, what may not follow it, and its priority."""
+    """A terminal: what it matches, what may not follow it, and its priority. `schema`: it is the JSON documents of a schema,
+    whose texts over the alphabet in use `pattern` describes."""
 
     pattern: str
     unless: str | None = None
     priority: int = 0
+    schema: str | None = None
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Terminals of a layout; indent and dedent match no text."""
+
+    newline: int
+    indent: int
+    dedent: int
+    opens: frozenset[int] = frozenset()
+    closes: frozenset[int] = frozenset()
+    inside: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -40,10 +55,38 @@ class Rules:
     terminals: list[Lexeme]
     rules: list[tuple[int, tuple[tuple[bool, int], ...]]]
     ignored: list[int] = field(default_factory=list)
+    lines: Lines | None = None
 
     # ------------------------------------------------------------------ whole texts
     def accepts(self, text: str, longest: bool) -> bool:
+        if longest and any(t.schema for t in self.terminals):
+            columns = [self._start()]
+            self._close(columns)
+            return self._among_documents(text, columns, 0)
         return self._longest(text) if longest else self._any(text)
+
+    def _among_documents(self, text: str, columns: list[set[Item]], at: int) -> bool:
+        """Longest matches among the lexemes; embedded documents compete with none and end wherever they may."""
+        if at == len(text):
+            return self._complete(columns[-1])
+        wanted = self._wanted(columns[-1]) | set(self.ignored)
+        documents = {t for t in wanted if self.terminals[t].schema}
+        lengths = {t: self.lengths(t, text, at) for t in wanted}
+        length = max((n for t in wanted - documents for n in lengths[t]), default=0)
+        chosen = {t for t in wanted - documents if length in lengths[t]}
+        top = max((self.terminals[t].priority for t in chosen), default=0)
+        chosen = {t for t in chosen if self.terminals[t].priority == top}
+        steps = [(length, chosen)] if chosen else []
+        steps += [(n, {t}) for t in documents for n in lengths[t]]
+        for n, terminals in steps:
+            column = self._scan(columns[-1], terminals)
+            if terminals & set(self.ignored):
+                column |= columns[-1]
+            more = [*columns, column]
+            self._close(more)
+            if self._among_documents(text, more, at + n):
+                return True
+        return False
 
     def lengths(self, terminal: int, text: str, at: int) -> set[int]:
         """Every length of a match that stands at a place of a text, given what follows it there."""
@@ -60,9 +103,15 @@ class Rules:
         """At each place the longest match among the terminals that some parse of what came before can take."""
         columns: list[set[Item]] = [self._start()]
         self._close(columns)
-        at = 0
+        at, depth, blocks, y = 0, 0, [0], self.lines
+        if y is not None:  # as if a line had ended before the text
+            at = max(self.lengths(y.newline, "\n" + text, 0)) - 1
+            if at < len(text) and not self._indent("\n" + text[:at], columns, blocks):
+                return False
         while at < len(text):
             candidates = self._wanted(columns[-1]) | set(self.ignored)
+            if y is not None and depth:
+                candidates = candidates - {y.newline} | y.inside
             lengths = {t: self.lengths(t, text, at) for t in candidates}
             length = max((n for found in lengths.values() for n in found), default=0)
             if not length:
@@ -71,12 +120,47 @@ class Rules:
             top = max(self.terminals[t].priority for t in chosen)
             chosen = {t for t in chosen if self.terminals[t].priority == top}
             column = self._scan(columns[-1], chosen)
-            if chosen & set(self.ignored):
+            if chosen & set(self.ignored) or (y is not None and depth and chosen & y.inside):
                 column |= columns[-1]
             columns.append(column)
             self._close(columns)
-            at += length
-        return self._complete(columns[-1])
+            lexeme, at = text[at : at + length], at + length
+            if y is None:
+                continue
+            depth = max(0, depth + bool(chosen & y.opens) - bool(chosen & y.closes))
+            if chosen == {y.newline} and at < len(text) and not self._indent(lexeme, columns, blocks):
+                return False
+        return self._complete(columns[-1]) if y is None else not depth and self._closed(columns, blocks)
+
+    def _indent(self, lexeme: str, columns: list[set[Item]], blocks: list[int]) -> bool:
+        """Compare the indentation that a newline lexeme ends with to the open blocks; False if it fits none."""
+        line = lexeme.rpartition("\n")[2]
+        if line.strip(" ") or self.lines is None:
+            return False
+        if len(line) > blocks[-1]:
+            blocks.append(len(line))
+            self._virtual(columns, self.lines.indent)
+        while len(line) < blocks[-1]:
+            blocks.pop()
+            self._virtual(columns, self.lines.dedent)
+        return len(line) == blocks[-1]
+
+    def _virtual(self, columns: list[set[Item]], terminal: int) -> None:
+        columns.append(self._scan(columns[-1], {terminal}))
+        self._close(columns)
+
+    def _closed(self, columns: list[set[Item]], blocks: list[int]) -> bool:
+        """At the end of the text all blocks end, and the last line too if the rules ask for that."""
+        assert self.lines is not None
+        for ends_line in (False, True):
+            more = list(columns)
+            if ends_line:
+                self._virtual(more, self.lines.newline)
+            for _ in blocks[1:]:
+                self._virtual(more, self.lines.dedent)
+            if self._complete(more[-1]):
+                return True
+        return False
 
     def _any(self, text: str) -> bool:
         """Any way of cutting the text; one column for each place in it."""
@@ -132,10 +216,13 @@ class Rules:
         def regex(pattern: str) -> int:
             return lower_regex(parse_regex(pattern), table)
 
-        terminals = [
-            cfg.terminal(t.pattern, regex(t.pattern), None if t.unless is None else regex(t.unless), t.priority)
-            for t in self.terminals
-        ]
+        def terminal(t: Lexeme) -> Symbol:
+            if t.schema is not None:
+                value = lower_schema(t.schema, table).value
+                return cfg.json(t.pattern, table.node(Op.JSON, value, int(Whitespace.COMPACT), 0, 0, 0))
+            return cfg.terminal(t.pattern, regex(t.pattern), None if t.unless is None else regex(t.unless), t.priority)
+
+        terminals = [terminal(t) for t in self.terminals]
         count = 1 + max([h for h, _ in self.rules] + [s for _, b in self.rules for is_t, s in b if not is_t])
         heads = [cfg.nonterminal(f"n{i}") for i in range(count)]
         for head, body in self.rules:
@@ -151,7 +238,7 @@ def finished(cfg: Cfg, start: Symbol, longest: bool) -> Grammar:
 
 
 def from_lowered(grammar: constrain.Grammar, patterns: dict[str, str]) -> Rules:
-    """The rules of a lowered grammar, its terminals by their names as patterns; the start becomes nonterminal 0."""
+    """The rules of a lowered grammar, with a pattern for each name of a terminal; the start becomes nonterminal 0."""
     cfg, start = grammar.lowered.cfg, grammar.lowered.start
     assert not start.terminal
     swap = {start.index: 0, 0: start.index}
@@ -160,7 +247,12 @@ def from_lowered(grammar: constrain.Grammar, patterns: dict[str, str]) -> Rules:
         return (True, s.index) if s.terminal else (False, swap.get(s.index, s.index))
 
     rules = [(swap.get(h, h), tuple(map(code, body))) for h, body in cfg.rules]
-    return Rules([Lexeme(patterns[t.name]) for t in cfg.terminals], rules, [s.index for s in cfg.ignored])
+    lexemes = [Lexeme(patterns.get(t.name, "(?!)") if t.kind == "layout" else patterns[t.name]) for t in cfg.terminals]
+    y, lines = cfg.layout, None
+    if y is not None:
+        opens, closes, inside = (frozenset(s.index for s in group) for group in (y.opens, y.closes, y.inside))
+        lines = Lines(y.newline.index, y.indent.index, y.dedent.index, opens, closes, inside)
+    return Rules(lexemes, rules, [s.index for s in cfg.ignored], lines)
 
 
 @lru_cache(maxsize=1 << 20)
@@ -179,6 +271,22 @@ PATTERNS = [
     "a", "b", "ab", "ba", "aa", "a+", "b+", "a|ab", "[ab]", "(ab)+", "b?a", "a*b", "aba?", "[ab]b", "(aa)+", "bb?",
 ]  # fmt: skip
 UNLESS = ["a", "b", "ab", "b+a", "aa|b"]
+
+
+DOCUMENTS = [
+    Lexeme("1|12", schema='{"enum": [1, 12]}'), Lexeme("12?1?", schema='{"enum": [1, 11, 121, 12]}'),
+    Lexeme(r"\[(1(,1)*)?\]", schema='{"type": "array", "items": {"const": 1}}'), Lexeme("[12]+", schema='{"type": "integer"}'),
+    Lexeme(r"\[1*\]|1", schema='{"anyOf": [{"const": 1}, {"items": {"enum": [1, 11, 111]}, "maxItems": 1, "type": "array"}]}'),
+    Lexeme("1"), Lexeme("2|12"), Lexeme("1+"), Lexeme(","), Lexeme(r"\[1?"), Lexeme(r"\]"), Lexeme("[12]1"), Lexeme(r"2?\[\]"),
+]  # fmt: skip
+
+
+def random_rules_with_documents(rng: random.Random) -> Rules:
+    """Like `random_rules`, over "12,[]", with embedded schemas among the terminals."""
+    rules = random_rules(rng)
+    rules.terminals = [rng.choice(DOCUMENTS[:5]), *rng.sample(DOCUMENTS, len(rules.terminals) - 1)]
+    rules.ignored = [i for i in rules.ignored if rules.terminals[i].schema is None]
+    return rules
 
 
 def random_rules(rng: random.Random) -> Rules:

@@ -77,6 +77,24 @@ class Suite:
         return sum(p for p, _ in self.texts.values())
 
     @cached_property
+    def plainly_masked(self) -> dict[Prefix, float]:
+        """What masks that know nothing of the length give each text in time; the rest is lost at the limit."""
+        out: dict[Prefix, float] = {}
+
+        def walk(prefix: Prefix, state: Any, q: float) -> None:
+            row = self.rule(prefix)
+            after = [(a, s) for a in range(self.tokens) if (s := self.delta(state, a)) is not None]
+            alpha = sum(row[a] for a, _ in after) + (row[self.end] if self.final(state) else 0)
+            if self.final(state):
+                out[(*prefix, self.end)] = q * row[self.end] / alpha
+            for a, s in after:
+                if len(prefix) < self.most:
+                    walk((*prefix, a), s, q * row[a] / alpha)
+
+        walk((), self.start, 1)
+        return out
+
+    @cached_property
     def target(self) -> dict[Prefix, float]:
         return {x: p / self.z for x, (p, _) in self.texts.items()}
 
@@ -105,20 +123,20 @@ class Suite:
 
 
 # ---------------------------------------------------------------------- T1: fair bits
-def t1(rest: str = "1") -> Suite:
-    """{00000} and 1 with any four bits (rest="1"), under fair bits with a forced end after five tokens."""
+def t1(lone: str = "0", length: int = 5) -> Suite:
+    """`lone` repeated, and any bits after the other bit, under fair bits with a forced end after `length` tokens."""
     half = Fraction(1, 2)
 
     def rule(prefix: Prefix) -> list[Any]:
-        return [half, half, Fraction(0)] if len(prefix) < 5 else [Fraction(0), Fraction(0), Fraction(1)]
+        return [half, half, Fraction(0)] if len(prefix) < length else [Fraction(0), Fraction(0), Fraction(1)]
 
     def delta(state: str, a: int) -> str | None:
         after = state + str(a)
-        if len(after) > 5 or (after[0] == "0" and "1" in after):
+        if len(after) > length or (after[0] == lone and set(after) != {lone}):
             return None
         return after
 
-    return Suite(rule, "", delta, lambda s: len(s) == 5, 2, 5)
+    return Suite(rule, "", delta, lambda s: len(s) == length, 2, length)
 
 
 # ---------------------------------------------------------------------- T2: five tokens, four words
@@ -148,15 +166,90 @@ def t2(rule: Rule, most: int = 8) -> Suite:
     return Suite(rule, (-1, 0), t2_delta, lambda s: s == (2, 0), 4, most)
 
 
-def t5(most: int = 24) -> Suite:
-    """T2a with exactly three 3s."""
+def t5(most: int = 24, threes: int = 3) -> Suite:
+    """T2a with exactly so many 3s."""
 
     def delta(state: tuple[int, int, int], a: int) -> tuple[int, int, int] | None:
         after = t2_delta(state[:2], a)
-        threes = state[2] + (a == 3)
-        return None if after is None or threes > 3 else (*after, threes)
+        count = state[2] + (a == 3)
+        return None if after is None or count > threes else (*after, count)
 
-    return Suite(t2a_rule, (-1, 0, 0), delta, lambda s: s == (2, 0, 3), 4, most)
+    return Suite(t2a_rule, (-1, 0, 0), delta, lambda s: s == (2, 0, threes), 4, most)
+
+
+# ---------------------------------------------------------------------- T3: JSON under a small transformer
+T3_LONGER = ['{"', '":', "true", "fals", "se", "al", '"}', ',"', '"a"', '":"', "yy", '"b":']
+
+
+def t3_tokens(optional: bool = False) -> list[str]:
+    """Every character of the language, and some longer pieces."""
+    return [*sorted({c for text in t3_texts(optional) for c in text}), *T3_LONGER]
+
+
+def t3_texts(optional: bool = False) -> list[str]:
+    tail = ["", *(f',"c":{d}' for d in range(10))] if optional else [""]
+    return [f'{{"a":{a},"b":"{b}"{c}}}' for a in ("true", "false") for b in ("x", "yy", "z") for c in tail]
+
+
+class Transformer:
+    """Next-token probabilities of a two-layer causal transformer with random weights, float64; the last id ends."""
+
+    def __init__(self, width: int, seed: int = 0, d: int = 32, heads: int = 4, longest: int = 40) -> None:
+        rng = np.random.default_rng(seed)
+        scale = 1 / math.sqrt(d)
+        self.heads = heads
+        self.embed = rng.normal(size=(width + 1, d))  # the last row begins a text
+        self.place = rng.normal(size=(longest, d)) * 0.5
+        self.layers = [
+            [rng.normal(size=shape) * scale for shape in ((d, d), (d, d), (d, d), (d, d), (d, 4 * d), (4 * d, d))]
+            for _ in range(2)
+        ]
+        self.out = rng.normal(size=(d, width)) * scale * 1.5
+
+    def rule(self, prefix: Prefix) -> np.ndarray:
+        x = self.embed[[-1, *prefix]] + self.place[: len(prefix) + 1]
+        n, d = x.shape
+        hidden = np.triu(np.full((n, n), -np.inf), 1)
+        for wq, wk, wv, wo, up, down in self.layers:
+            h = _norm(x)
+            q, k, v = ((h @ w).reshape(n, self.heads, -1).transpose(1, 0, 2) for w in (wq, wk, wv))
+            x = (
+                x
+                + (_soft(q @ k.transpose(0, 2, 1) / math.sqrt(d / self.heads) + hidden) @ v)
+                .transpose(1, 0, 2)
+                .reshape(n, d)
+                @ wo
+            )
+            x = x + np.maximum(_norm(x) @ up, 0) @ down
+        return _soft(_norm(x)[-1] @ self.out)
+
+
+def _norm(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
+
+
+def _soft(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def t3(optional: bool = False, seed: int = 0) -> Suite:
+    """States are the texts so far; every spelling of a text in tokens is a sequence of its own."""
+    tokens, texts = t3_tokens(optional), t3_texts(optional)
+    model = Transformer(len(tokens) + 1, seed)
+    begins = {t[:i] for t in texts for i in range(len(t) + 1)}
+    known: dict[Prefix, np.ndarray] = {}
+
+    def rule(prefix: Prefix) -> np.ndarray:
+        if prefix not in known:
+            known[prefix] = model.rule(prefix)
+        return known[prefix]
+
+    def delta(state: str, a: int) -> str | None:
+        after = state + tokens[a]
+        return after if after in begins else None
+
+    return Suite(rule, "", delta, lambda s: s in texts, len(tokens), max(map(len, texts)))
 
 
 # ---------------------------------------------------------------------- T4: a hidden Markov model and a random automaton
@@ -179,13 +272,17 @@ class Hidden:
         return belief @ self.emit
 
     def z(self) -> float:
-        """By dynamic programming over hidden state x automaton state x length."""
+        return float(self.start @ self.backward()[-1][0])
+
+    def backward(self) -> list[np.ndarray]:
+        """[r]: float64[Q, H], the probability of a text in at most r tokens, by dynamic programming."""
         states, width = self.table.shape
         end = width - 1
         final = np.zeros(states)
         final[self.accepting] = 1.0
         b = final[:, None] * self.emit[:, end][None, :]  # [Q, H]
         base = b.copy()
+        layers = [b]
         for _ in range(self.most):
             moved = b @ self.move.T  # [Q, H]: after emitting, move
             new = base.copy()
@@ -194,7 +291,8 @@ class Hidden:
                     if self.table[q, a] >= 0:
                         new[q] += self.emit[:, a] * moved[self.table[q, a]]
             b = new
-        return float(self.start @ b[0])
+            layers.append(b)
+        return layers
 
 
 def t4(seed: int = 7, hidden: int = 8, width: int = 51, states: int = 20, most: int = 30) -> Hidden:
@@ -207,6 +305,51 @@ def t4(seed: int = 7, hidden: int = 8, width: int = 51, states: int = 20, most: 
     return Hidden(
         rng.dirichlet(np.ones(hidden)), rng.dirichlet(np.full(hidden, 0.5), size=hidden), emit, table, [3, 11], most
     )
+
+
+# ---------------------------------------------------------------------- exact laws of Markov chains
+def restart_chain(suite: Suite, steps: int) -> dict[Prefix, float]:
+    """The law after `steps` Metropolis-Hastings steps with masked texts as proposals, from a masked text."""
+    texts = sorted(suite.texts, key=lambda x: suite.texts[x][1])
+    w = np.array([float(suite.texts[x][1]) for x in texts])
+    q = np.array([float(suite.masked[x]) for x in texts])
+    law = q
+    for _ in range(steps):
+        # accept with min(1, w_new / w_old): texts are sorted by w, so both sides of the minimum are running sums
+        below = np.concatenate([[0.0], (q * w).cumsum()])[:-1]
+        above = q[::-1].cumsum()[::-1] - q
+        arrive = q * (law.cumsum() - law) + q * w * ((law / w)[::-1].cumsum()[::-1] - law / w)
+        law = law * (1 - above - below / w) + arrive
+    return dict(zip(texts, law.tolist(), strict=True))
+
+
+def cut_chain(
+    suite: Suite, cut: Callable[[Prefix], np.ndarray], steps: int, one_cut: bool = False
+) -> dict[Prefix, float]:
+    """The same for chains that cut a text at a place drawn from cut(text) and finish it by masked sampling.
+
+    one_cut: a wrong chain, which takes the way there by the place of the first difference alone, the way back by all.
+    """
+    texts = list(suite.texts)
+    p = np.array([float(suite.texts[x][0]) for x in texts])
+    q = np.array([float(suite.masked[x]) for x in texts])
+    n = len(texts)
+    propose, single = np.zeros((n, n)), np.zeros((n, n))
+    for i, x in enumerate(texts):
+        for at, share in enumerate(cut(x)):
+            same = np.array([y[:at] == x[:at] for y in texts])
+            part = share * np.where(same, q, 0.0) / q[same].sum()
+            propose[i] += part
+            last = np.array([y[:at] == x[:at] and (y == x or y[: at + 1] != x[: at + 1]) for y in texts])
+            single[i] += np.where(last, part, 0.0)
+    forth = single if one_cut else propose
+    with np.errstate(divide="ignore", invalid="ignore"):
+        accept = np.nan_to_num(np.minimum(1.0, (p[None, :] * propose.T) / (p[:, None] * forth)), nan=0.0)
+    kernel = propose * accept
+    np.fill_diagonal(kernel, 0.0)
+    np.fill_diagonal(kernel, 1.0 - kernel.sum(axis=1))
+    law = q @ np.linalg.matrix_power(kernel, steps)
+    return dict(zip(texts, law.tolist(), strict=True))
 
 
 # ---------------------------------------------------------------------- comparisons

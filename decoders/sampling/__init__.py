@@ -1,1 +1,19 @@
-"""Faithful sampling: exact, weighted and certified draws from a language model given a constraint."""
+"""Faithful sampling: exact, weighted and certified draws from a language model given a constraint.
+
+    trie = PrefixTrie(Target(model, automaton, max_tokens))      one for each prompt, constraint and setting
+    result = run("cars", trie, 100, np.random.default_rng(0))    or the function of that name, from its module
+
+Each sampler is a plain function (trie, n, rng, ...) -> Samples in a module with its algorithm; `registry` lists them.
+"""
+
+from decoders.sampling.experts import Expert
+from decoders.sampling.lookahead import LookAhead
+from decoders.sampling.registry import SAMPLERS, run
+from decoders.sampling.result import Samples, SamplingError, ZeroMassError
+from decoders.sampling.target import Counts, Target
+from decoders.sampling.trie import PrefixTrie
+
+__all__ = [
+    "SAMPLERS", "Counts", "Expert", "LookAhead", "PrefixTrie", "Samples", "SamplingError", "Target", "ZeroMassError",
+    "run",
+]  # fmt: skip

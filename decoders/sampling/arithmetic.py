@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from decoders.sampling.masked import all_died
-from decoders.sampling.result import Samples
+from decoders.sampling.result import Samples, log_mean
 from decoders.sampling.target import log
 from decoders.sampling.trie import PrefixTrie, Walk
 from decoders.sampling.walks import Draw, Rule, collect, run_round
@@ -31,14 +31,10 @@ def arithmetic(
         shift = rng.random()
         walks += [_coded(trie, rule, (i + shift) / each, rng) for i in range(each)]
     draws = run_round(trie, walks)
-    means = np.array([
-        sum(float(np.exp(d.log_weight)) for d in draws[s * each : (s + 1) * each]) / each for s in range(shifts)
-    ])  # fmt: skip
-    mean = float(means.mean())
-    error = float(means.std(ddof=1) / np.sqrt(shifts) / mean) if shifts > 1 and mean > 0 else None
+    logs = np.array([d.log_weight for d in draws]).reshape(shifts, each)
     return collect(
-        "arithmetic", "weighted", trie, before, draws, z=(log(mean), error) if mean > 0 else None,
-        failure=all_died(draws),
+        "arithmetic", "weighted", trie, before, draws, z=log_mean(np.logaddexp.reduce(logs, axis=1) - log(each), shifts),
+        failure=all_died(trie, draws),
     )  # fmt: skip
 
 
@@ -59,7 +55,6 @@ def _coded(trie: PrefixTrie, rule: Rule, u: float, rng: np.random.Generator) -> 
         out.path.append((node, k))
         out.log_p += float(np.log(node.p[k]))
         out.log_q += float(np.log(share))
-        out.log_mass += log(node.alpha)
         if not trie.passes(node, k):
             return out
         if k >= node.ends:

@@ -21,13 +21,15 @@ from typing import Any, Literal
 import numpy as np
 
 from decoders.sampling.graph import Floats
+from decoders.sampling.masked import all_died
 from decoders.sampling.result import Samples
 from decoders.sampling.target import log
-from decoders.sampling.trie import Node, PrefixTrie, Walk
+from decoders.sampling.trie import Node, PrefixTrie, Walk, draw
 from decoders.sampling.walks import Draw, Rule, batches, collect, run_round
 
 Accept = Callable[[int], bool]
-Estimator = Literal["recursive", "geometric"]
+Estimator = Literal["auto", "recursive", "geometric"]
+"""auto: geometric where one token has 2/3 of the mass or more (below two checks there), recursive elsewhere."""
 
 
 def recursive(q: Any, order: Iterable[int], accept: Accept, max_rejects: int | None = None) -> tuple[int | None, Any]:
@@ -60,37 +62,43 @@ def geometric(
     if max_accepts < 2:
         raise ValueError("the geometric estimator needs max_accepts >= 2")
     rest, known = q.copy(), np.zeros(len(q), dtype=bool)
-    total = float(q.sum())
+    total = left = float(q.sum())
     first, accepts, rejects = None, 0, 0
     while accepts < max_accepts and (max_rejects is None or rejects < max_rejects):
-        heights = rest.cumsum()
-        if heights[-1] <= 0.0:
-            return None, 0.0  # nothing passes
-        rejects += int(rng.geometric(min(1.0, heights[-1] / total))) - 1
-        if max_rejects is not None and rejects >= max_rejects:
-            rejects = max_rejects
-            break
-        i = min(int(np.searchsorted(heights, rng.random() * heights[-1], side="right")), len(q) - 1)
-        if known[i] or accept(i):
-            known[i] = True
-            accepts += 1
-            first = i if first is None else first
-        else:
+        # drawing with replacement, seen from the tokens that are not known to fail: begun anew after each accepted one
+        for i in gumbel_order(rest, rng):
+            rejects += int(rng.geometric(min(1.0, max(left, 1e-300) / total))) - 1
+            if max_rejects is not None and rejects >= max_rejects:
+                rejects = max_rejects
+                break
+            if known[i] or accept(i):
+                known[i] = True
+                accepts += 1
+                first = i if first is None else first
+                break
             rest[i] = 0.0
+            left -= float(q[i])
             rejects += 1
+            if max_rejects is not None and rejects >= max_rejects:
+                break
+        else:
+            return None, 0.0  # nothing passes
     return (first, 0.0) if first is None else (first, min(max_accepts - 1, accepts) / (accepts + rejects - 1))
 
 
 def gumbel_order(q: Floats, rng: np.random.Generator, head: int = 64) -> Iterator[int]:
-    """Indices in the order of drawing without replacement from q; only as many are sorted as are asked for."""
+    """Indices in the order of drawing without replacement from q; only as many are sorted as are asked for.
+
+    The order of independent exponential times with rates q, which is that of Gumbel keys.
+    """
     positive = np.flatnonzero(q)
-    keys = np.log(q[positive]) + rng.gumbel(size=len(positive))
+    times = rng.standard_exponential(len(positive)) / q[positive]
     if len(positive) > head:
-        top = np.argpartition(-keys, head)
+        top = np.argpartition(times, head)
         for part in (top[:head], top[head:]):
-            yield from positive[part[np.argsort(-keys[part])]].tolist()
+            yield from positive[part[np.argsort(times[part])]].tolist()
     else:
-        yield from positive[np.argsort(-keys)].tolist()
+        yield from positive[np.argsort(times)].tolist()
 
 
 def checked_token(
@@ -98,8 +106,10 @@ def checked_token(
 ) -> tuple[int | None, float]:
     """An index of the node's tokens that passes the target's check, drawn from q (sums to 1), and its W."""
     if trie.target.check is None:
-        return next(gumbel_order(q, rng)), 1.0
-    if estimator == "recursive":
+        return draw(q, rng), 1.0
+    if estimator not in ("auto", "recursive", "geometric"):
+        raise ValueError(f"unknown estimator {estimator!r}; 'auto', 'recursive' or 'geometric'")
+    if estimator == "recursive" or (estimator == "auto" and q.max() < 2 / 3):
         k, w = recursive(q, gumbel_order(q, rng), lambda i: trie.passes(node, i), max_rejects)
         return k, float(w)
     return geometric(q, rng, lambda i: trie.passes(node, i), 2, max_rejects)
@@ -123,7 +133,6 @@ def checked_walk(
             return out
         out.log_p += float(np.log(node.p[k]))
         out.log_q += float(np.log(weights[k] / total)) - log(w)
-        out.log_mass += log(node.alpha)
         if k >= node.ends:
             out.tokens = (*node.prefix(), int(node.tokens[k]))
             return out
@@ -132,7 +141,7 @@ def checked_walk(
 
 
 def awrs(
-    trie: PrefixTrie, n: int, rng: np.random.Generator, *, estimator: Estimator = "recursive",
+    trie: PrefixTrie, n: int, rng: np.random.Generator, *, estimator: Estimator = "auto",
     max_rejects: int | None = None, batch: int = 16,
 ) -> Samples:  # fmt: skip
     """n independent walks under mask and check, properly weighted: E[weight] = Z. Noise of W multiplies along a text.
@@ -145,7 +154,4 @@ def awrs(
     for size in batches(n, batch):
         walks = [checked_walk(trie, lambda node: node.p, rng, estimator, max_rejects) for _ in range(size)]
         draws += run_round(trie, walks)
-    dead = sum(d.tokens is None for d in draws)
-    return collect(
-        "awrs", "weighted", trie, before, draws, failure=f"all {dead} draws failed" if dead == len(draws) else None
-    )
+    return collect("awrs", "weighted", trie, before, draws, failure=all_died(trie, draws))

@@ -48,6 +48,7 @@ class StateGraph:
         self._tokens: list[Ints | None] = []
         self._targets: list[Ints | None] = []
         self._accepting: list[bool] = []
+        self._in_time: dict[tuple[int, int], npt.NDArray[np.bool_]] = {}
         self._row = np.zeros((len(automaton.vocabulary) + 31) // 32, dtype=np.int32)
         self.edges = 0
         self.complete = False
@@ -133,6 +134,20 @@ class StateGraph:
         elif self.distance is not None:
             tokens = tokens[self.distance[self.explore_state(q)] <= remaining - 1]
         return np.concatenate([tokens, self.ends]) if self._accepting[q] else tokens
+
+    def in_time(self, q: int, remaining: int) -> npt.NDArray[np.bool_]:
+        """bool[k]: for which of `tokens(q)` the automaton knows a text that ends within `remaining` tokens.
+
+        A hint for proposals, never a mask: where distances are only bounds, other tokens may end in time as well.
+        """
+        found = self._in_time.get((q, remaining))
+        if found is None:
+            if len(self._in_time) > self.max_states:
+                self._in_time.clear()
+            self.automaton.fill(self._states[q], self._row, remaining)
+            bits = np.unpackbits(self._row.view(np.uint8), bitorder="little")
+            found = self._in_time[q, remaining] = bits[self.tokens(q)].astype(bool)
+        return found
 
     def _distances(self) -> Ints:
         source, _, target = self.edge_list()

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from decoders.sampling.result import Samples
-from decoders.sampling.trie import PrefixTrie
+from decoders.sampling.result import NO_MASS, Samples
+from decoders.sampling.trie import PrefixTrie, tilt
 from decoders.sampling.walks import Draw, Rule, batches, collect, guided, run_round
 
 
@@ -27,7 +27,7 @@ def asap(trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 1) 
 
     batch: draws that share one state of knowledge (bounds change at the end of a round only).
     """
-    return _weighted("asap", lambda node: node.p * node.bound, trie, n, rng, batch)
+    return _weighted("asap", lambda node: tilt(node.p, node.log_bound), trie, n, rng, batch)
 
 
 def _weighted(name: str, rule: Rule, trie: PrefixTrie, n: int, rng: np.random.Generator, batch: int) -> Samples:
@@ -35,11 +35,11 @@ def _weighted(name: str, rule: Rule, trie: PrefixTrie, n: int, rng: np.random.Ge
     draws: list[Draw] = []
     for size in batches(n, batch):
         draws += run_round(trie, [guided(trie, rule, rng) for _ in range(size)])
-    return collect(name, "weighted", trie, before, draws, failure=all_died(draws))
+    return collect(name, "weighted", trie, before, draws, failure=all_died(trie, draws))
 
 
-def all_died(draws: list[Draw]) -> str | None:
+def all_died(trie: PrefixTrie, draws: list[Draw]) -> str | None:
     """What to report if no draw reached the end of a text."""
-    if draws and all(d.tokens is None for d in draws):
-        return f"all {len(draws)} draws died before the end of a text"
-    return None
+    if any(d.tokens is not None for d in draws):
+        return None
+    return NO_MASS if trie.root.log_future == -np.inf else f"all {len(draws)} draws died before the end of a text"

@@ -30,6 +30,8 @@ class ProcessedModel:
         self.how = how or Sampling()
         if self.how.temperature <= 0:
             raise ValueError("faithful sampling needs a temperature above 0; greedy decoding is the plain decoder's")
+        if not len(prompt):
+            raise ValueError("the prompt needs at least one token")
         self._model, self._prompt = model, tuple(prompt)
         self._columns = columns
         self._session: Session | None = None
@@ -48,6 +50,23 @@ class ProcessedModel:
             scores = penalise(logits, history, self.how.repetition_penalty) / self.how.temperature
             scores = truncate(scores, self.how)
             out: Floats = torch.log_softmax(scores.double(), dim=1).cpu().numpy()
+        return out
+
+    def raw_log_probs(self, sequences: Sequence[Prefix]) -> list[float]:
+        """log p of sequences of one token or more under the raw model at temperature 1. Cost: one pass over all of them."""
+        if not sequences:
+            return []
+        with torch.no_grad():
+            session = self._model.start([self._prompt] * len(sequences))
+            first = session.logits.clone()
+            spans = [list(x[:-1]) for x in sequences]
+            steps = session.extend(spans) if any(spans) else [first[:0]] * len(spans)
+            out = []
+            for i, (x, step) in enumerate(zip(sequences, steps, strict=True)):
+                rows = torch.log_softmax(torch.cat([first[i : i + 1], step]).double(), dim=1)
+                out.append(
+                    float(rows[torch.arange(len(x)), torch.tensor(x, dtype=torch.long, device=rows.device)].sum())
+                )
         return out
 
     def _logits(self, prefixes: list[Prefix]) -> torch.Tensor:

@@ -6,16 +6,19 @@ for returns what it has and says why in `failure`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from decoders.sampling.graph import Floats
-from decoders.sampling.target import Counts, Prefix, log
+from decoders.sampling.target import Counts, Prefix
 from grammars.errors import ConstrainError
 
 Law = Literal["exact", "exact without replacement", "weighted", "asymptotic", "biased"]
+
+
+NO_MASS = "the constraint has no mass under the processed model (certain)"
 
 
 class SamplingError(ConstrainError):
@@ -34,7 +37,7 @@ class Samples:
     those before it. "weighted": properly weighted, E[sum of weights f] / draws = Z E*[f]; one draw alone follows another
     law. "asymptotic": the target in the limit of steps. "biased": a proposal's own law.
     sequences: with their end tokens; draws that failed are not listed. log_weights: one each. log_prob: under the
-    processed model. log_mass: sum of the logs of the mass that plain masks keep along the sequence.
+    processed model. masses: float64[tokens] each, the log of the mass that the mask kept at each step.
     draws: how many draws the weights are averaged over, failed ones included.
     log_z: estimate, stderr: of log_z (None: not known). bracket: logs; certified, lower <= log Z <= upper.
     covered: certified lower bound of the target's mass on the distinct sequences.
@@ -47,7 +50,7 @@ class Samples:
     sequences: tuple[Prefix, ...]
     log_weights: Floats
     log_prob: Floats
-    log_mass: Floats
+    masses: tuple[Floats, ...]
     draws: int
     log_z: float | None
     stderr: float | None
@@ -63,6 +66,11 @@ class Samples:
     @property
     def exact(self) -> bool:
         return self.law in ("exact", "exact without replacement")
+
+    @property
+    def log_mass(self) -> Floats:
+        """float64[n]: the sum of `masses`; the log importance weight of a masked draw."""
+        return np.array([float(m.sum()) for m in self.masses])
 
     @property
     def weights(self) -> Floats:
@@ -90,6 +98,31 @@ class Samples:
         heights = self.weights.cumsum()
         return min(int(np.searchsorted(heights, rng.random() * heights[-1], side="right")), len(self) - 1)
 
+    @property
+    def caution(self) -> str | None:
+        """What to know before the samples are used, if anything: too few that matter, or another law than it seems."""
+        if self.law == "weighted" and self.covered < 0.5 and len(self):
+            if len(self) < self.draws / 10:
+                return f"only {len(self)} of {self.draws} draws reached the end of a text"
+            if self.stderr is None and len(self) > 1:
+                return "one run has no standard error"
+            if self.stderr is not None and self.stderr > 0.5:
+                return f"log Z is uncertain by {self.stderr:.1f}: a few weights may hide most of the target"
+            if self.ess < max(2.0, 0.1 * len(self)):
+                return f"low effective sample size: {len(self)} weighted samples are worth {self.ess:.1f}"
+        if self.law == "asymptotic":
+            return "the target only in the limit of steps; nothing measures how far this run is from it"
+        if self.law == "exact without replacement":
+            return "not independent draws: no text comes twice"
+        return None
+
+    def with_counts(self, counts: Counts) -> Samples:
+        """The same result with the work that led up to it."""
+        return replace(self, counts=counts)
+
+    def __str__(self) -> str:
+        return self.table()
+
     def table(self) -> str:
         """The result as lines of text for people."""
         low, high = self.bracket
@@ -104,6 +137,7 @@ class Samples:
             ("masking", f"would distort these texts by {self.distortion:.3f} nats"),
             ("work", f"{self.counts.model_calls} model calls, {self.counts.token_steps} token steps, "
                      f"{self.counts.mask_calls} masks, {self.counts.checks} checks"),
+            ("caution", self.caution or "none"),
             ("failure", self.failure or "none"),
         ]  # fmt: skip
         return "\n".join(f"{name:<8} {value}" for name, value in rows)
@@ -122,9 +156,12 @@ def log_mean(log_weights: Floats, draws: int) -> tuple[float | None, float | Non
     return float(top + np.log(mean)), float(np.sqrt(variance / draws) / mean)
 
 
-def certified(sequences: tuple[Prefix, ...], log_prob: Floats, upper: float) -> tuple[tuple[float, float], float]:
-    """((log lower, log upper), covered): the mass of the distinct sequences bounds Z from below, `upper` from above."""
-    distinct = dict(zip(sequences, log_prob.tolist(), strict=True))
-    lower = float(np.exp(np.array(list(distinct.values()))).sum())
-    upper = max(upper, lower)
-    return (log(lower), log(upper)), (lower / upper if upper > 0 else 0.0)
+def certified(sequences: tuple[Prefix, ...], log_mass: Floats, log_upper: float) -> tuple[tuple[float, float], float]:
+    """((log lower, log upper), covered): the mass of the distinct sequences bounds Z from below, the bound from above.
+
+    log_mass: of each sequence, under the unnormalised target.
+    """
+    distinct = dict(zip(sequences, log_mass.tolist(), strict=True))
+    lower = float(np.logaddexp.reduce(np.array(list(distinct.values()), dtype=np.float64))) if distinct else -np.inf
+    upper = max(log_upper, lower)  # a rounding error apart at most
+    return (lower, upper), (float(np.exp(lower - upper)) if upper > -np.inf else 0.0)

@@ -17,19 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from decoders.sampling.awrs import Estimator, checked_token
 from decoders.sampling.graph import Floats
 from decoders.sampling.resampling import Scheme, resample
-from decoders.sampling.result import Samples
+from decoders.sampling.result import NO_MASS, Samples
 from decoders.sampling.target import Prefix, log
-from decoders.sampling.trie import Node, Path, PrefixTrie
+from decoders.sampling.trie import Node, Path, PrefixTrie, tilt
 from decoders.sampling.walks import Draw, collect
 
 Twist = Callable[[Node], Floats]
-"""twist(node): float64[k] > 0, estimates of the futures of the allowed tokens; 1 at end tokens."""
+"""twist(node): float64[k], logs of estimates of the futures of the allowed tokens; 0 at end tokens. -inf kills."""
 Critic = Callable[[Prefix, bool], float]
 """critic(tokens so far, ended?) -> log score; -inf removes the particle."""
 
@@ -40,7 +41,6 @@ class Particle:
     path: Path
     log_weight: float = 0.0
     log_p: float = 0.0
-    log_mass: float = 0.0
     log_twist: float = 0.0
     log_score: float = 0.0
     tokens: Prefix | None = None
@@ -53,7 +53,7 @@ class Particle:
 def smc(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, runs: int = 1, twist: Twist | None = None,
     critic: Critic | None = None, threshold: float = 0.5, scheme: Scheme = "systematic",
-    estimator: Estimator = "recursive", max_rejects: int | None = None,
+    estimator: Estimator = "auto", max_rejects: int | None = None,
 ) -> Samples:  # fmt: skip
     """`runs` independent runs of n particles. threshold: resample below this share of n; 0 never does.
 
@@ -63,27 +63,26 @@ def smc(
     before = trie.counts.copy()
     particles: list[Particle] = []
     estimates: list[float] = []
-    trace: list[dict[str, float]] = []
+    trace: list[dict[str, Any]] = []
     for run in range(runs):
         done = _Run(trie, n, rng, twist, critic, threshold, scheme, estimator, max_rejects, trace, run).loop()
         particles += done
         estimates.append(_log_mean(done))
-    draws = [Draw(p.tokens, p.path, p.log_p, 0.0, p.log_mass) for p in particles if _alive(p)]
-    for p in particles:
-        trie.back_up(p.path)
-    trie.round += 1
-    given = {"upper": float("inf")} if critic is not None else {}
+    alive = [p for p in particles if _alive(p)]
+    draws = [Draw(p.tokens, p.path, p.log_p) for p in alive]
+    trie.settle()
+    given = {} if critic is None else {"log_upper": float("inf"), "log_scores": [p.log_score for p in alive]}
     return collect(
-        "smc", "weighted", trie, before, draws, log_weights=np.array([p.log_weight for p in particles if _alive(p)]),
+        "smc", "weighted", trie, before, draws, log_weights=np.array([p.log_weight for p in alive]),
         count=runs * n, z=_combine(np.array(estimates)), trace=tuple(trace),
-        failure=None if draws else f"all {runs * n} particles died", **given,
+        failure=None if draws else _all_died(trie, runs * n), **given,
     )  # fmt: skip
 
 
 class _Run:
     def __init__(
         self, trie: PrefixTrie, n: int, rng: np.random.Generator, twist: Twist | None, critic: Critic | None,
-        threshold: float, scheme: Scheme, estimator: Estimator, max_rejects: int | None, trace: list[dict[str, float]],
+        threshold: float, scheme: Scheme, estimator: Estimator, max_rejects: int | None, trace: list[dict[str, Any]],
         number: int,
     ) -> None:  # fmt: skip
         self.trie, self.n, self.rng, self.twist, self.critic = trie, n, rng, twist, critic
@@ -104,12 +103,13 @@ class _Run:
 
     def extend(self, p: Particle) -> None:
         node = p.node
-        value = np.ones(len(node.p)) if self.twist is None else self.twist(node)
-        weights = node.p * value
+        value = np.zeros(len(node.p)) if self.twist is None else self.twist(node)
+        weights = tilt(node.p, value)
         total = float(weights.sum())
         if total <= 0.0:
             p.log_weight = float("-inf")
             return
+        log_total = log(total) + float(value.max())
         k, w = checked_token(self.trie, node, weights / total, self.rng, self.estimator, self.max_rejects)
         self.trie.counts.token_steps += 1
         if k is None or w <= 0.0:
@@ -117,10 +117,9 @@ class _Run:
             return
         p.path.append((node, k))
         p.log_p += float(np.log(node.p[k]))
-        p.log_mass += log(node.alpha)
         # p psi(xa) / (q psi(x)) with q = p psi(xa) / total
-        p.log_weight += log(total) - p.log_twist + log(w)
-        p.log_twist = float(np.log(value[k]))
+        p.log_weight += log_total - p.log_twist + log(w)
+        p.log_twist = float(value[k])
         if k >= node.ends:
             p.tokens = (*node.prefix(), int(node.tokens[k]))
         if self.critic is not None:
@@ -136,13 +135,19 @@ class _Run:
         w = np.exp(logs - top)
         ess = float(w.sum() ** 2 / (w @ w))
         now = ess < self.threshold * self.n and any(p.moving for p in self.particles)
-        self.trace.append({"run": self.number, "ess": ess, "resampled": now, "log_z": float(top + np.log(w.mean()))})
+        mean = float(top + np.log(w.mean()))
+        step = {"run": self.number, "ess": ess, "resampled": now, "log_z": mean, "weights": (w / w.sum()).tolist()}
+        self.trace.append(step)
         if now:
-            mean = float(top + np.log(w.mean()))
             chosen = resample(w / w.sum(), self.rng, self.scheme)
+            step["ancestors"] = chosen.tolist()
             self.particles = [
                 replace(self.particles[i], path=list(self.particles[i].path), log_weight=mean) for i in chosen
             ]
+
+
+def _all_died(trie: PrefixTrie, n: int) -> str:
+    return NO_MASS if trie.root.log_future == -np.inf else f"all {n} particles died before the end of a text"
 
 
 def _alive(p: Particle) -> bool:

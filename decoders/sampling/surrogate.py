@@ -5,7 +5,9 @@
 is the probability under the surrogate u that a text at automaton state q, after last token h, with r tokens left, ends in
 the language: backward dynamic programming over the state graph. u is a mean of the model's predictions at the nodes of
 the trie, by context and shrunk towards the wider context by how much predictions vary within and between contexts
-(empirical Bayes): all nodes, then by last token (small vocabularies only), then by automaton state.
+(empirical Bayes): all nodes, then by last token (small vocabularies) or by automaton state. A model that was trained on
+the language hardly ever leaves it, whatever the mean of its predictions says of a state never seen: so the allowed mass
+of a state is scaled by how well the model was found to know the language (`_acquaintance`).
 
 The model's future depends on the whole prefix, so psi is never a bound and never used without weights. It is positive
 wherever the future may be: every token keeps a floor of mass.
@@ -16,7 +18,10 @@ from __future__ import annotations
 import numpy as np
 
 from decoders.sampling.graph import Floats, Ints, StateGraph
-from decoders.sampling.trie import Group, Node, PrefixTrie, Statistics
+from decoders.sampling.trie import Group, Node, Path, PrefixTrie, Statistics
+
+LATE = float(np.log(1e-4))
+"""Log of the factor for futures of which no end within the length is known."""
 
 
 class Surrogate:
@@ -40,11 +45,14 @@ class Surrogate:
         inside = token < self.width
         self._source, self._token, self._target = source[inside], token[inside], target[inside]
         self._ends = graph.ends[graph.ends < self.width]
+        self._seen = np.array(
+            [q for q in statistics.by_state if q < self.states and graph.targets(q) is not None], dtype=int
+        )
         self.psi = self._solve(self._contexts(statistics, floor), trie.target.max_tokens)
 
-    def futures(self, node: Node) -> Floats:
-        """float64[k] > 0: psi after each allowed token of the node; 1 at end tokens."""
-        out = np.ones(len(node.tokens))
+    def log_futures(self, node: Node) -> Floats:
+        """float64[k] > -inf: log psi after each allowed token of the node; 0 at end tokens."""
+        out = np.zeros(len(node.tokens))
         if node.ends:
             r = min(max(node.remaining - 1, 0), len(self.psi) - 1)
             tokens = node.tokens[: node.ends]
@@ -57,54 +65,94 @@ class Surrogate:
                 known = after < self.states
                 h = tokens if len(layer) > 1 else np.zeros_like(tokens)
                 out[: node.ends] = np.where(known, layer[h, np.where(known, after, 0)], self._unknown[r])
+            if self.graph.distance is None:  # masks do not see the length: late is possible, but hardly worth a draw
+                hint = self.graph.in_time(node.state, node.remaining)
+                out[: node.ends] += np.where(hint[np.searchsorted(self.graph.tokens(node.state), tokens)], 0.0, LATE)
         return out
+
+    def at_root(self, root: Node) -> Floats:
+        """float64[k]: u of the root's allowed tokens, after no token at all."""
+        return self._base[root.tokens] * (self._scale[root.state] if self.kind != "bigram" else 1.0)
+
+    def log_prob(self, path: Path) -> float:
+        """log u of a whole text, for the kinds "unigram" and "bigram". Its states must be explored."""
+        total, last = 0.0, -1
+        for node, k in path:
+            token = int(node.tokens[k])
+            row = self._base if last < 0 or self.kind != "bigram" else self._rows[last]
+            scale = 1.0 if self.kind == "bigram" else float(self._scale[node.state])
+            total += float(np.log(row[token] * scale))
+            last = token
+        return total
 
     # ------------------------------------------------------------------ the surrogate's predictions
     def _contexts(self, statistics: Statistics, floor: float) -> tuple[Floats, Floats]:
         """(u of each edge: float64[H, E], mass of the end tokens: float64[H, S]); H = V for bigrams, else 1."""
-        base = statistics.total / statistics.count
-        rows = base[None, :]
+        base = (1 - floor) * statistics.total / statistics.count + floor / self.width
+        accepting = np.array([self.graph.accepting(q) for q in range(self.states)])
+        self._rows = base[None, :]
         if self.kind == "bigram" and statistics.by_last is not None:
             rows = np.tile(base, (self.width, 1))
             kappa = shrinkage(list(statistics.by_last.values()), base)
             for h, group in statistics.by_last.items():
                 if h >= 0:
-                    rows[h] = _shrunk(group, base, kappa)
-        rows = (1 - floor) * rows + floor / self.width
-        edges = rows[:, self._token]
-        ends = np.tile(rows[:, self._ends].sum(axis=1)[:, None], (1, self.states))
+                    rows[h] = (1 - floor) * _shrunk(group, base, kappa) + floor / self.width
+            first = statistics.by_last.get(-1)
+            self._rows = rows
+            self._base = base if first is None else (1 - floor) * _shrunk(first, base, kappa) + floor / self.width
+            return rows[:, self._token], rows[:, self._ends].sum(axis=1)[:, None] * accepting
+        edges, ends = base[self._token], float(base[self._ends].sum()) * accepting
+        scale = self._scale = self._acquaintance(statistics, edges, ends)
+        self._base = base
+        edges, ends = edges * scale[self._source], ends * scale
         if self.kind == "state":
-            self._by_state(statistics, floor, edges[0], ends[0])
-        accepting = np.array([self.graph.accepting(q) for q in range(self.states)])
-        return edges, ends * accepting
+            self._by_state(statistics, floor, edges, ends)
+        return edges[None, :], ends[None, :]
+
+    def _acquaintance(self, statistics: Statistics, edges: Floats, ends: Floats) -> Floats:
+        """float64[S]: what to multiply u with at each state, so that its allowed mass is what it is where it was seen.
+
+        log of the allowed mass = theta times the log of what the bare mean gives: theta is 1 for a model that knows
+        nothing of the language, 0 for one that never leaves it, and fitted by least squares over the states seen.
+        """
+        bare = np.bincount(self._source, weights=edges, minlength=self.states) + ends
+        x, y, n = [], [], []
+        for q, group in statistics.by_state.items():
+            alpha = float(group.total.sum()) / group.count if group.count else 0.0
+            if q < self.states and bare[q] > 0 and alpha > 0 and self.graph.targets(q) is not None:
+                x.append(float(np.log(bare[q])))
+                y.append(float(np.log(min(alpha, 1.0))))
+                n.append(group.count)
+        below, weight = np.array(x), np.array(n, dtype=np.float64)
+        total = float(weight @ below**2) if x else 0.0
+        theta = min(1.0, max(0.0, float(weight @ (below * np.array(y))) / total)) if total > 0 else 1.0
+        return np.where(bare > 0, np.maximum(bare, 1e-300) ** (theta - 1.0), 1.0)
 
     def _by_state(self, statistics: Statistics, floor: float, edges: Floats, ends: Floats) -> None:
-        base = (1 - floor) * statistics.total / statistics.count + floor / self.width
+        """Shrink what each state's nodes were seen to predict towards the wider context, in place."""
+        starts = np.searchsorted(self._source, np.arange(self.states + 1))
         within = between = 0.0
-        means: dict[int, tuple[Group, Floats]] = {}
+        seen: list[tuple[int, Group, Floats]] = []
         for q, group in statistics.by_state.items():
-            tokens = np.concatenate([self.graph.tokens(q), self.graph.ends])
-            parent = base[tokens[tokens < self.width]]
-            means[q] = (group, parent)
-            w, b = _spread(group, parent)
+            if q >= self.states or self.graph.targets(q) is None:
+                continue
+            wide = np.append(edges[starts[q] : starts[q + 1]], ends[q])
+            seen.append((q, group, wide))
+            w, b = _spread(group, wide)
             within, between = within + w, between + b
         kappa = within / between if between > 0 else float("inf")
-        starts = np.searchsorted(self._source, np.arange(self.states + 1))
-        for q, (group, parent) in means.items():
-            if q < self.states and starts[q + 1] > starts[q]:
-                u = (1 - floor) * _shrunk(group, parent, kappa) + floor / self.width
-                n = starts[q + 1] - starts[q]
-                edges[starts[q] : starts[q + 1]] = u[:n]
-                ends[q] = u[len(u) - len(self._ends) :].sum()
-            elif q < self.states:
-                ends[q] = _shrunk(group, parent, kappa)[len(parent) - len(self._ends) :].sum() + floor / self.width
+        for q, group, wide in seen:
+            u = (1 - floor) * _shrunk(group, wide, kappa) + floor / self.width
+            edges[starts[q] : starts[q + 1]] = u[:-1]
+            if self.graph.accepting(q):
+                ends[q] = u[-1]
 
     # ------------------------------------------------------------------ backward
     def _solve(self, contexts: tuple[Floats, Floats], longest: int) -> list[Floats]:
-        """psi[r]: float64[H, S]. Edges to states that were never explored stand for the mean of the explored ones."""
+        """log psi[r]: float64[H, S]. Edges to states never explored stand for the mean of those where texts were seen to go."""
         edges, ends = contexts
         mass: Floats
-        self._unknown: list[float] = []
+        self._unknown: list[float] = []  # log of the mean
         if len(edges) == 1:
             pairs, where = np.unique(self._source * self.states + self._target, return_inverse=True)
             mass = np.bincount(where, weights=edges[0], minlength=len(pairs)).astype(np.float64)[None, :]
@@ -113,16 +161,19 @@ class Surrogate:
         else:
             mass, source, target, token = edges, self._source, self._target, self._token
         explored = np.array([self.graph.targets(q) is not None for q in range(self.states)])
+        with np.errstate(divide="ignore"):
+            log_mass, log_ends = np.log(mass), np.log(ends)
         layers: list[Floats] = []
         for r in range(longest + 1):
-            psi = ends.copy()
+            psi = log_ends
             if r > 0:
-                psi += _by_source(mass * layers[-1][token, target][None, :], source, self.states)
-            mean = float(psi[:, explored].mean()) if explored.any() else 1.0
-            psi[:, ~explored] = mean
-            self._unknown.append(mean if mean > 0 else 1.0)
+                psi = np.logaddexp(psi, _by_source(log_mass + layers[-1][token, target], source, self.states))
+            mean = _log_mean(psi[:, self._seen] if len(self._seen) else psi[:, explored])
             # where the graph is not complete the mask may allow what cannot end in time: keep such futures positive
-            layers.append(np.maximum(psi, 1e-12 * (mean if mean > 0 else 1.0)))
+            psi = np.maximum(psi, mean + np.log(1e-12))
+            psi[:, ~explored] = mean
+            self._unknown.append(mean)
+            layers.append(psi)
         return layers
 
 
@@ -151,13 +202,23 @@ def _shrunk(group: Group, base: Floats, kappa: float) -> Floats:
     return (group.total + kappa * base) / (group.count + kappa)
 
 
-def _by_source(values: Floats, source: Ints, states: int) -> Floats:
-    """float64[H, E] summed over the edges of each source: float64[H, S]. `source` is ascending."""
-    out = np.zeros((len(values), states))
-    if values.shape[1]:
+def _by_source(logs: Floats, source: Ints, states: int) -> Floats:
+    """Logs, float64[H, E], of what is summed over the edges of each source: logs, float64[H, S]. `source` ascends."""
+    out = np.full((len(logs), states), -np.inf)
+    if logs.shape[1]:
         first = np.flatnonzero(np.diff(source, prepend=-1))
-        out[:, source[first]] = np.add.reduceat(values, first, axis=1)
+        top = np.maximum.reduceat(logs, first, axis=1)
+        top[top == -np.inf] = 0.0
+        spread = np.repeat(top, np.diff(first, append=logs.shape[1]), axis=1)
+        with np.errstate(divide="ignore"):
+            out[:, source[first]] = top + np.log(np.add.reduceat(np.exp(logs - spread), first, axis=1))
     return out
+
+
+def _log_mean(logs: Floats) -> float:
+    """Log of the mean; 0 where there is nothing to go by."""
+    total = float(np.logaddexp.reduce(logs, axis=None)) if logs.size else -np.inf
+    return total - float(np.log(logs.size)) if total > -np.inf else 0.0
 
 
 __all__ = ["StateGraph", "Surrogate"]

@@ -5,6 +5,9 @@
 p is the processed model: penalty, temperature, truncation, in this order, all before the constraint. x is a token
 sequence closed by one end token; spellings of the same text are different sequences, and so are different end tokens.
 L is the language of the automaton and, where a `check` is given, of all sequences whose every prefix passes it.
+Where a `stop` is given, a text also ends, for certain, at the first prefix that the automaton accepts and at which the
+rule fires: its probability is that of the prefix, whatever the model would have gone on with. (In a sequence such a text
+is closed by the first end token, which nobody drew.)
 """
 
 from __future__ import annotations
@@ -20,6 +23,10 @@ from decoders.sampling.graph import Automaton, Floats, StateGraph
 Prefix = tuple[int, ...]
 Check = Callable[[Prefix, bool], bool]
 """check(tokens so far, ended?) -> may the text begin (or, when ended, be) like this? The end token is among the tokens."""
+
+
+Stop = Callable[[Prefix], bool]
+"""stop(tokens so far): does the text end here, if the automaton accepts it? Deterministic."""
 
 
 class Predictor(Protocol):
@@ -44,6 +51,7 @@ class Target:
     automaton: Automaton
     max_tokens: int
     check: Check | None = None
+    stop: Stop | None = None
     look_ahead: bool = True
     graph: StateGraph = field(init=False, repr=False)
 
@@ -58,7 +66,8 @@ class Target:
         """The support of P* in words, and what the masks know of the length."""
         masks = "exact length look-ahead" if self.graph.distance is not None else "plain masks, rejected at the limit"
         check = " whose prefixes pass the check" if self.check is not None else ""
-        return f"token sequences of the automaton{check} with at most {self.max_tokens} tokens before the end ({masks})"
+        stop = ", ended by the stop rule" if self.stop is not None else ""
+        return f"token sequences of the automaton{check}{stop} with at most {self.max_tokens} tokens before the end ({masks})"
 
 
 @dataclass(slots=True)

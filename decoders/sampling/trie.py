@@ -5,14 +5,16 @@ processed model, and for each an upper bound of its *future*, the probability th
 
     bound(x) = sum over allowed a of p(a|x) bound(xa),   1 for what was not visited, 0 for what is known to fail
 
-so Z <= bound(root), whoever visited the nodes. Samplers are *walks*: generators that ask for nodes they miss;
-`lockstep` runs many of them and evaluates what they ask for in one batch. No prefix is evaluated twice while it is held.
+so Z <= bound(root), whoever visited the nodes. Bounds are kept as logs: futures of long texts leave the range of floats.
+Samplers are *walks*: generators that ask for nodes they miss; `lockstep` runs many of them and evaluates what they ask
+for in one batch. No prefix is evaluated twice while it is held. `settle` ends a round: every sampler calls it before it
+returns, so that bounds agree along every edge, which the laws of the exact samplers rest on.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -27,15 +29,16 @@ Path = list[Request]
 
 
 class Node:
-    """After one prefix. tokens: int64[k] allowed, end tokens last, from index `ends`; p: float64[k]; bound: float64[k].
+    """After one prefix. tokens: int64[k] allowed, end tokens last, from index `ends`; p: float64[k] > 0.
 
-    alpha: sum of p. value: float64[k], the look-ahead's estimates of the futures. verdict: int8[k] of the check, -1
-    unknown. born: the round of the trie in which the node was made. held: the trie will find it again.
+    log_bound: float64[k], logs of the bounds. alpha: sum of p. log_value: float64[k], the look-ahead's estimates of the
+    futures. verdict: int8[k] of the check, -1 unknown. born: the round of the trie in which the node was made. held: the
+    trie will find it again.
     """
 
     __slots__ = (
-        "alpha", "born", "bound", "children", "ends", "held", "index", "p", "parent", "remaining", "state", "tokens",
-        "value", "verdict",
+        "alpha", "born", "children", "ends", "held", "index", "log_bound", "log_value", "p", "parent", "remaining",
+        "state", "tokens", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -43,17 +46,17 @@ class Node:
     ) -> None:
         self.parent, self.index, self.state, self.remaining = parent, index, state, remaining
         self.tokens, self.ends, self.p, self.born = tokens, ends, p, born
-        self.bound: Floats = np.ones(len(tokens))
+        self.log_bound: Floats = np.zeros(len(tokens))
         self.alpha = float(p.sum())
         self.children: dict[int, Node] = {}
-        self.value: Floats | None = None
+        self.log_value: Floats | None = None
         self.verdict = np.full(len(tokens), -1, dtype=np.int8)
         self.held = True
 
     @property
-    def future(self) -> float:
-        """The upper bound of the probability of the language after this prefix."""
-        return float(self.p @ self.bound)
+    def log_future(self) -> float:
+        """Log of the upper bound of the probability of the language after this prefix; at most 0."""
+        return min(0.0, log_dot(self.p, self.log_bound))
 
     def prefix(self) -> Prefix:
         out: list[int] = []
@@ -76,8 +79,13 @@ class PrefixTrie:
         self.round = 0
         self.entries = 0
         self.nodes: list[Node] = []
+        self._stale: dict[int, Node] = {}
         self.statistics = Statistics(target)
-        self.root = self._make(None, 0, self._log_probs([()])[0])
+        self._end = target.graph.ends[:1]
+        if self._stops((), 0):
+            self.root = self._hold(Node(None, 0, 0, target.max_tokens, self._end, 0, np.ones(1), 0))
+        else:
+            self.root = self._make(None, 0, 0, self._log_probs([()])[0])
 
     # ------------------------------------------------------------------ growing
     def expand(self, wanted: Sequence[Request]) -> list[Node]:
@@ -85,23 +93,31 @@ class PrefixTrie:
         # `wanted` keeps its nodes alive, so that ids are unique here
         missing = {(id(n), k): (n, k) for n, k in wanted if k not in n.children}
         made: dict[tuple[int, int], Node] = {}
-        if missing:
-            prefixes = [(*n.prefix(), int(n.tokens[k])) for n, k in missing.values()]
-            for (key, (n, k)), row in zip(missing.items(), self._log_probs(prefixes), strict=True):
-                made[key] = self._make(n, k, row)
+        asked = []
+        for key, (n, k) in missing.items():
+            prefix = (*n.prefix(), int(n.tokens[k]))
+            state = self.target.graph.step(n.state, prefix[-1])
+            if self._stops(prefix, state):
+                made[key] = self._hold(Node(n, k, state, n.remaining - 1, self._end, 0, np.ones(1), self.round))
+            else:
+                asked.append((key, n, k, state, prefix))
+        rows = self._log_probs([prefix for *_, prefix in asked]) if asked else ()
+        for (key, n, k, state, _), row in zip(asked, rows, strict=True):
+            made[key] = self._make(n, k, state, row)
         return [n.children[k] if k in n.children else made[id(n), k] for n, k in wanted]
+
+    def _stops(self, prefix: Prefix, state: int) -> bool:
+        """Does the text end here for certain, without an end token of the model?"""
+        stop = self.target.stop
+        return stop is not None and self.target.graph.accepting(state) and stop(prefix)
 
     def _log_probs(self, prefixes: list[Prefix]) -> Floats:
         self.counts.model_calls += len(prefixes)
         return self.target.model.log_probs(prefixes)
 
-    def _make(self, parent: Node | None, index: int, row: Floats) -> Node:
+    def _make(self, parent: Node | None, index: int, state: int, row: Floats) -> Node:
         graph = self.target.graph
-        if parent is None:
-            state, remaining = 0, self.target.max_tokens
-        else:
-            state = graph.step(parent.state, int(parent.tokens[index]))
-            remaining = parent.remaining - 1
+        remaining = self.target.max_tokens if parent is None else parent.remaining - 1
         self.counts.mask_calls += 1
         p = np.exp(row)
         allowed = graph.allowed(state, remaining)
@@ -109,34 +125,57 @@ class PrefixTrie:
         chosen = p[allowed]
         tokens = allowed[chosen > 0]
         ends = len(tokens) - (int(np.isin(tokens, graph.ends).sum()) if graph.accepting(state) else 0)
-        node = Node(parent, index, state, remaining, tokens, ends, chosen[chosen > 0], self.round)
-        node.held = (parent is None or parent.held) and self.entries + len(tokens) <= self.max_entries
-        if node.held:
-            self.entries += len(tokens)
-            self.nodes.append(node)
-            if parent is not None:
-                parent.children[index] = node
         self.statistics.observe(state, -1 if parent is None else int(parent.tokens[index]), p)
+        return self._hold(Node(parent, index, state, remaining, tokens, ends, chosen[chosen > 0], self.round))
+
+    def _hold(self, node: Node) -> Node:
+        """Keep the node if it fits; a node below one that is not held is not held."""
+        parent, size = node.parent, len(node.tokens)
+        node.held = (parent is None or parent.held) and self.entries + size <= self.max_entries
+        if node.held:
+            self.entries += size
+            self.nodes.append(node)
+            self._stale[id(node)] = node
+            if parent is not None:
+                parent.children[node.index] = node
         return node
 
     # ------------------------------------------------------------------ knowledge
     def passes(self, node: Node, k: int) -> bool:
-        """The verdict of the check on taking token k here; asked once for each place. Bounds learn of it in `back_up`."""
+        """The verdict of the check on taking token k here; asked once for each place. Bounds learn of it in `settle`."""
         check = self.target.check
         if check is None:
             return True
         if node.verdict[k] < 0:
             self.counts.checks += 1
             node.verdict[k] = check((*node.prefix(), int(node.tokens[k])), k >= node.ends)
+            self._touch(node)
         return bool(node.verdict[k])
 
-    def back_up(self, path: Iterable[Request]) -> None:
-        """Carry the bounds of a path's nodes to the root. `path`: (node, index taken), from the root."""
-        for node, _ in reversed(list(path)):
-            if self.target.check is not None:
-                node.bound[node.verdict == 0] = 0.0
-            if node.parent is not None and node.held:
-                node.parent.bound[node.index] = node.future
+    def _touch(self, node: Node) -> None:
+        if node.held:
+            self._stale[id(node)] = node
+
+    def set_end(self, node: Node, k: int, log_bound: float) -> None:
+        """Take the text that ends with token k here out of the bounds (-inf), or put it back (0), at the next `settle`."""
+        node.log_bound[k] = log_bound
+        self._touch(node)
+
+    def settle(self) -> None:
+        """End a round: carry what was learnt since the last one to the root. Cost: each node above a change, once."""
+        levels: dict[int, dict[int, Node]] = {}
+        for key, node in self._stale.items():
+            levels.setdefault(node.remaining, {})[key] = node
+        self._stale = {}
+        deepest = min(levels, default=self.target.max_tokens + 1)
+        for remaining in range(deepest, self.target.max_tokens + 1):
+            for node in levels.pop(remaining, {}).values():
+                if self.target.check is not None:
+                    node.log_bound[node.verdict == 0] = -np.inf
+                if node.parent is not None:
+                    node.parent.log_bound[node.index] = node.log_future
+                    levels.setdefault(remaining + 1, {})[id(node.parent)] = node.parent
+        self.round += 1
 
     def expand_frontier(self, count: int, batch: int = 16) -> int:
         """Evaluate up to `count` unvisited prefixes of the largest unresolved mass; returns how many there were.
@@ -146,33 +185,35 @@ class PrefixTrie:
         heap: list[tuple[float, int, Node, int]] = []
         ticket = 0
 
-        def push(node: Node, mass: float) -> None:
+        def push(node: Node, log_mass: float) -> None:
             nonlocal ticket
-            for k in range(node.ends):
-                if k not in node.children and node.bound[k] > 0:
+            costs = -(log_mass + np.log(node.p[: node.ends]))
+            for k, cost in enumerate(costs.tolist()):
+                if k not in node.children and node.log_bound[k] > -np.inf:
                     ticket += 1
-                    heapq.heappush(heap, (-mass * float(node.p[k]), ticket, node, k))
+                    heapq.heappush(heap, (cost, ticket, node, k))
 
-        mass = {id(self.root): 1.0}
+        mass = {id(self.root): 0.0}
         for node in self.nodes:
             if node.parent is not None:
-                mass[id(node)] = mass[id(node.parent)] * float(node.parent.p[node.index])
+                mass[id(node)] = mass[id(node.parent)] + float(np.log(node.parent.p[node.index]))
             push(node, mass[id(node)])
         done = 0
         while heap and done < count:
             best = [heapq.heappop(heap) for _ in range(min(batch, count - done, len(heap)))]
-            for (mass_below, *_), child in zip(best, self.expand([(n, k) for *_, n, k in best]), strict=True):
+            for (cost, *_), child in zip(best, self.expand([(n, k) for *_, n, k in best]), strict=True):
                 done += 1
-                self.back_up(lineage(child))
                 if child.held:
-                    push(child, -mass_below)
+                    push(child, -cost)
+        self.settle()
         return done
 
 
 class Statistics:
     """Sums of the model's predictions over the nodes made, by automaton state and by last token: for surrogates.
 
-    by_last is kept for vocabularies of at most 64 tokens; by_state holds the tokens of a state's plain mask and the ends.
+    by_last is kept for vocabularies of at most 64 tokens; by_state holds the tokens of a state's plain mask and, last, the
+    mass of the end where the state accepts (else 0).
     """
 
     small = 64
@@ -192,8 +233,9 @@ class Statistics:
         self.squares += float(p @ p)
         if self.by_last is not None:
             self.by_last.setdefault(last, Group()).add(p)
-        tokens = np.concatenate([self._graph.tokens(state), self._graph.ends])
-        self.by_state.setdefault(state, Group()).add(p[tokens[tokens < len(p)]])
+        tokens = self._graph.tokens(state)
+        end = float(p[self._graph.ends[self._graph.ends < len(p)]].sum()) if self._graph.accepting(state) else 0.0
+        self.by_state.setdefault(state, Group()).add(np.append(p[tokens[tokens < len(p)]], end))
 
 
 class Group:
@@ -233,12 +275,18 @@ def lockstep(trie: PrefixTrie, walks: Sequence[Walk[R]]) -> list[R]:
     return [results[i] for i in range(len(walks))]
 
 
-def lineage(node: Node) -> Path:
-    """The path from the root to a node; its last index is 0 and means nothing."""
-    path = [(node, 0)]
-    while path[-1][0].parent is not None:
-        path.append((path[-1][0].parent, path[-1][0].index))
-    return path[::-1]
+def log_dot(p: Floats, logs: Floats) -> float:
+    """log(p @ exp(logs)) without leaving the range of floats; -inf if empty or all 0."""
+    top = float(logs.max()) if len(logs) else -np.inf
+    if top == -np.inf:
+        return -np.inf
+    return top + float(np.log(p @ np.exp(logs - top)))
+
+
+def tilt(p: Floats, logs: Floats) -> Floats:
+    """p exp(logs), scaled to be in the range of floats; all 0 where that is so."""
+    top = float(logs.max()) if len(logs) else -np.inf
+    return np.zeros(len(p)) if top == -np.inf else p * np.exp(logs - top)
 
 
 def pick(weights: Floats, u: float) -> int:

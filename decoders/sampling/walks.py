@@ -15,7 +15,7 @@ import numpy as np
 from decoders.sampling.graph import Floats
 from decoders.sampling.result import Law, Samples, certified, log_mean
 from decoders.sampling.target import Counts, Prefix, log
-from decoders.sampling.trie import Node, Path, PrefixTrie, Request, Walk, draw, lockstep, pick
+from decoders.sampling.trie import Node, Path, PrefixTrie, Request, Walk, draw, lockstep, pick, tilt
 
 Rule = Callable[[Node], Floats]
 """rule(node): float64[k] weights by which the walk chooses, 0 only where the text is known not to go on."""
@@ -23,13 +23,12 @@ Rule = Callable[[Node], Floats]
 
 @dataclass(slots=True)
 class Draw:
-    """One walk. tokens: None if it failed. path: (node, index) from the root. log_p, log_q, log_mass: sums along it."""
+    """One walk. tokens: None if it failed. path: (node, index) from the root. log_p, log_q: sums along it."""
 
     tokens: Prefix | None
     path: Path
     log_p: float = 0.0
     log_q: float = 0.0
-    log_mass: float = 0.0
 
     @property
     def log_weight(self) -> float:
@@ -39,6 +38,36 @@ class Draw:
 def guided(trie: PrefixTrie, rule: Rule, rng: np.random.Generator) -> Walk[Draw]:
     """Choose by the rule's weights at every node; fails where they are all 0 or the check refuses the token."""
     return from_node(trie, trie.root, [], rule, rng)
+
+
+def defended(trie: PrefixTrie, rule: Rule, share: float, rng: np.random.Generator) -> Walk[Draw]:
+    """A walk by the rule or, with probability `share`, by the masks alone; log q is of the mixture of both.
+
+    So no weight is more than 1 / share times what plain masks would give it, however wrong the rule.
+    """
+    node, out = trie.root, Draw(None, [])
+    plain = rng.random() < share
+    log_rule, log_plain = float(np.log1p(-share)), log(share)
+    while True:
+        weights = rule(node)
+        if not weights.any():
+            out.path.append((node, len(weights)))
+            return out
+        masked = np.where(weights > 0, node.p, 0.0)  # where the rule knows that nothing is left, masks need not look
+        k = draw(masked if plain else weights, rng)
+        trie.counts.token_steps += 1
+        out.path.append((node, k))
+        out.log_p += float(np.log(node.p[k]))
+        log_rule += float(np.log(weights[k] / weights.sum()))
+        log_plain += float(np.log(masked[k] / masked.sum()))
+        if not trie.passes(node, k):
+            return out
+        if k >= node.ends:
+            out.tokens = (*node.prefix(), int(node.tokens[k]))
+            out.log_q = float(np.logaddexp(log_rule, log_plain))
+            return out
+        child = node.children.get(k)
+        node = child if child is not None else (yield node, k)
 
 
 def from_node(trie: PrefixTrie, node: Node, path: Path, rule: Rule, rng: np.random.Generator) -> Walk[Draw]:
@@ -55,7 +84,6 @@ def from_node(trie: PrefixTrie, node: Node, path: Path, rule: Rule, rng: np.rand
         out.path.append((node, k))
         out.log_p += float(np.log(node.p[k]))
         out.log_q += float(np.log(weights[k] / total))
-        out.log_mass += log(node.alpha)
         if not trie.passes(node, k):
             return out
         if k >= node.ends:
@@ -73,7 +101,7 @@ def adaptive(trie: PrefixTrie, learning: bool, rng: np.random.Generator) -> Walk
     node, out = trie.root, Draw(None, [])
     while True:
         known = learning and node.born < trie.round
-        weights = node.p * node.bound if known else node.p
+        weights = tilt(node.p, node.log_bound) if known else node.p
         total = float(weights.sum()) if known else 1.0
         k = pick(weights, rng.random() * total)
         trie.counts.token_steps += 1
@@ -83,7 +111,6 @@ def adaptive(trie: PrefixTrie, learning: bool, rng: np.random.Generator) -> Walk
         if k == len(weights) or not trie.passes(node, k):
             return out
         out.log_p += float(np.log(node.p[k]))
-        out.log_mass += log(node.alpha)
         if k >= node.ends:
             out.tokens = (*node.prefix(), int(node.tokens[k]))
             return out
@@ -94,9 +121,7 @@ def adaptive(trie: PrefixTrie, learning: bool, rng: np.random.Generator) -> Walk
 def run_round(trie: PrefixTrie, walks: Sequence[Walk[Draw]]) -> list[Draw]:
     """Run walks over bounds that stay as they are, then teach the trie what they saw. In the order of the walks."""
     draws = lockstep(trie, walks)
-    for d in draws:
-        trie.back_up(d.path)
-    trie.round += 1
+    trie.settle()
     return draws
 
 
@@ -111,11 +136,16 @@ def collect(
     weights = np.array([d.log_weight for d in done]) if weights is None else weights
     count = given.pop("count", len(draws))
     log_z, stderr = given.pop("z", None) or log_mean(weights, count)
-    bracket, covered = certified(sequences, log_prob, given.pop("upper", trie.root.future))
+    scores = np.array(given.pop("log_scores", np.zeros(len(done))))  # of a critic, a factor of the target
+    bracket, covered = certified(sequences, log_prob + scores, given.pop("log_upper", trie.root.log_future))
     return Samples(
-        sampler, law, trie.target.support, sequences, weights, log_prob, np.array([d.log_mass for d in done]), count,
+        sampler, law, trie.target.support, sequences, weights, log_prob, tuple(_masses(d) for d in done), count,
         log_z, stderr, bracket, covered, trie.counts.since(before), **given,
     )  # fmt: skip
+
+
+def _masses(d: Draw) -> Floats:
+    return np.log(np.array([node.alpha for node, _ in d.path]))
 
 
 def batches(n: int, size: int) -> list[int]:
@@ -123,4 +153,4 @@ def batches(n: int, size: int) -> list[int]:
     return [min(size, n - at) for at in range(0, n, size)]
 
 
-__all__ = ["Draw", "Request", "Rule", "adaptive", "batches", "collect", "from_node", "guided", "run_round"]
+__all__ = ["Draw", "Request", "Rule", "adaptive", "batches", "collect", "defended", "from_node", "guided", "run_round"]

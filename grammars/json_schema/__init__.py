@@ -3,8 +3,8 @@
 Enforced: type, enum, const, every keyword on numbers, strings (length, pattern and format together), arrays (items,
 prefixItems, additionalItems, contains with bounds, minItems, maxItems) and objects (properties, patternProperties,
 additionalProperties, propertyNames, required, dependent*, dependencies, minProperties, maxProperties), anyOf, allOf,
-oneOf, not, if/then/else, local, recursive and registered references, boolean schemas. Refused by name: uniqueItems,
-unevaluatedItems, unevaluatedProperties, $dynamicRef, $recursiveRef and the formats in `formats.REFUSED`. Everything
+oneOf, not, if/then/else, local, recursive, dynamic and registered references, boolean schemas, uniqueItems,
+unevaluatedItems, unevaluatedProperties and the formats in `formats.NAMES`. Nothing is refused by name. Everything
 else is annotation, and the report says so.
 """
 

@@ -1,8 +1,7 @@
 """The formats of the standard as regular languages, each with the document that defines it.
 
-A format is a Python-dialect pattern for the whole string, parsed and lowered once and copied into tables that use it.
-`REFUSED` are formats that are defined but not regular, or not done: asserting one is refused by name. Every other name
-is unknown and therefore annotation.
+Most formats are a Python-dialect pattern for the whole string; host names and patterns have modules of their own. Each is
+lowered once and copied into tables that use it. Every name outside `NAMES` is unknown and therefore annotation.
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ from __future__ import annotations
 import functools
 
 from grammars.ir import Table
+from grammars.json_schema import format_idn, format_regex
 from grammars.regex import lower_regex, parse_regex
-
-REFUSED = frozenset({"idn-hostname", "regex"})
 
 # RFC 3339, section 5.6, with the calendar of its appendix C; years from 0001 on (ISO 8601 has earlier ones by agreement only)
 _DATE = (
@@ -77,12 +75,6 @@ def _uri(extra: str, private: str, relative: bool) -> str:
     return rf"{full}|(?://{authority}{abempty}|{absolute}|{segment_nc}(?:/{pchar}*)*|){rest}"
 
 
-# RFC 1123, section 2.1; a third and fourth hyphen only in A-labels (RFC 5891, section 4.2.3.1)
-_LABEL = r"(?!(?![xX][nN])..--)[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?"
-_PLAIN_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?"
-_HOSTNAME = rf"(?=.{{1,253}}\Z){_LABEL}" + r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?)*"
-
-
 def _mailbox(extra: str) -> str:
     """RFC 5321, section 4.1.2; with RFC 6531, section 3.3, for `extra` characters."""
     atom = rf"[A-Za-z0-9!#$%&'*+\-/=?^_`{{|}}~{extra}]+"
@@ -116,7 +108,6 @@ def _patterns() -> dict[str, str]:
         "duration": _DURATION,
         "email": _mailbox(""),
         "idn-email": _mailbox("\u0080-\U0010ffff"),
-        "hostname": _HOSTNAME,
         "ipv4": _IPV4,
         "ipv6": _IPV6,
         "uri": _uri("", "", relative=False),
@@ -130,15 +121,28 @@ def _patterns() -> dict[str, str]:
     }
 
 
-NAMES = frozenset(_patterns()) | REFUSED
+NAMES = frozenset(_patterns()) | {"hostname", "idn-hostname", "regex"}
+# What a format leaves out or narrows, for reports.
+NOTES = {
+    "hostname": format_idn.A_LABELS,
+    "idn-hostname": format_idn.BOUNDS,
+    "regex": format_regex.BOUNDS,
+}
 
 
-@functools.lru_cache(maxsize=len(NAMES))
-def _lowered(name: str) -> tuple[Table, int]:
+@functools.lru_cache(maxsize=len(NAMES) + 1)
+def _lowered(name: str, draft: int) -> tuple[Table, int]:
+    if name == "regex":
+        return format_regex.lowered()
+    if name in ("hostname", "idn-hostname"):
+        return format_idn.lowered(name, dashes=draft < 7)
     table = Table()
     return table, lower_regex(parse_regex(_patterns()[name], "python"), table)
 
 
-def lower_format(name: str, table: Table) -> int:
-    """The node of the strings that conform to the format `name` (one of `NAMES`, none of `REFUSED`)."""
-    return table.absorb(*_lowered(name))
+def lower_format(name: str, table: Table, draft: int = 2020) -> int:
+    """The node of the strings that conform to the format `name`, one of `NAMES`.
+
+    draft: hyphens at the third and fourth place of host names are free before draft 7, which refers to IDNA.
+    """
+    return table.absorb(*_lowered(name, min(draft, 7) if name == "hostname" else 2020))

@@ -11,7 +11,8 @@ Cost: linear in the schema, some microseconds an object.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -21,26 +22,33 @@ from grammars.ir import Op, Table
 from grammars.json_schema import formats as known_formats
 from grammars.json_schema import report, unevaluated, values
 from grammars.json_schema.resolve import NAMES, DynamicReference, References, Scope, id_of
+from grammars.json_schema.subset import check_openai
 from grammars.limits import DEFAULT_LIMITS, Limits
 from grammars.regex import charset, lower_regex, parse_regex
 
 Formats = Literal["assert", "annotate"]
+Subset = Literal["openai"]
 SCHEMA_DEPTH = 200  # schema objects within schema objects that the recursive walk can carry
 TYPES = {"null": 0, "boolean": 1, "number": 3, "integer": 3, "string": 4, "array": 5, "object": 6}
 Path = tuple[Any, ...]
+_ILL_FOUNDED = "a reference leads back to itself without entering an array or object"
+_IN_PLACE = frozenset({Op.AND, Op.OR, Op.NOT, Op.ONE_OF, Op.RESERVED})  # value nodes that speak about the same value
 
 
 @dataclass(frozen=True, slots=True)
 class LoweredSchema:
-    """`value`: the node of the predicate. `report`: one row a keyword, computed at each access."""
+    """`value`: the node of the predicate. `report`: one row a keyword, computed at each access. `part`: lowers a schema within
+    this one, by itself, into another table."""
 
     value: int
     schema: Any
     assert_formats: bool
+    nullable: bool = False
+    part: Callable[[Any, Table], int] = field(default=lambda sub, table: 0, repr=False, compare=False)
 
     @property
     def report(self) -> tuple[report.ReportRow, ...]:
-        return report.rows(self.schema, self.assert_formats)
+        return report.rows(self.schema, self.assert_formats, self.nullable)
 
 
 def lower_schema(
@@ -50,23 +58,32 @@ def lower_schema(
     draft: str | None = None,
     registry: Any = None,
     formats: Formats = "assert",
+    nullable: bool = False,
+    subset: Subset | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> LoweredSchema:
     """Lower a schema (a mapping, a bool, or JSON text) into `table`.
 
-    Raises GrammarError with the JSON pointer of what is malformed, UnsupportedFeature for what is not enforced,
+    nullable: ``nullable: true`` adds null to the ``type`` beside it, as in OpenAPI 3.0.
+    subset: refuse by name what is outside the strict subset of a service.
+    Raises GrammarError with the JSON pointer of what is malformed, UnsupportedFeature for what is outside `subset`,
     LimitExceeded beyond `limits`.
     """
     if isinstance(schema, str | bytes):
         schema = parse_text(schema, limits)
     if draft is not None and draft not in NAMES:
         raise GrammarError(f"unknown draft {draft!r}; one of {', '.join(NAMES)}")
-    given = (schema, table, NAMES[draft or "2020-12"], registry, formats == "assert", limits)
-    try:
-        value = Lowering(*given).root()
-    except DynamicReference:
-        value = Lowering(*given, dynamic=True).root()
-    return LoweredSchema(value, schema, formats == "assert")
+    if subset == "openai":
+        check_openai(schema)
+
+    def lowered(sub: Any, table: Table) -> int:
+        given = (schema, table, NAMES[draft or "2020-12"], registry, formats == "assert", limits, nullable)
+        try:
+            return Lowering(*given).root(sub)
+        except DynamicReference:
+            return Lowering(*given, dynamic=True).root(sub)
+
+    return LoweredSchema(lowered(schema, table), schema, formats == "assert", nullable, lowered)
 
 
 def parse_text(text: str | bytes, limits: Limits) -> Any:
@@ -105,9 +122,9 @@ class Lowering:
 
     def __init__(
         self, schema: Any, table: Table, draft: int, registry: Any, assert_formats: bool, limits: Limits,
-        dynamic: bool = False,
+        nullable: bool = False, dynamic: bool = False,
     ) -> None:  # fmt: skip
-        self.table, self.limits, self.assert_formats = table, limits, assert_formats
+        self.table, self.limits, self.assert_formats, self.nullable = table, limits, assert_formats, nullable
         self.schema = schema
         self.references = References(schema, draft, registry, dynamic)
         self.scope = self.references.start()
@@ -117,11 +134,44 @@ class Lowering:
             tuple[int, tuple[Any, ...]], int | None
         ] = {}  # (id of the schema, scope) -> node; None: in progress
         self.reserved: dict[tuple[int, tuple[Any, ...]], int] = {}
+        self.collecting: set[tuple[int, str]] = set()
+        self.places: dict[int, Path] = {}  # reserved node -> where it was referred to
         self.depth = 0
         self.max_depth = min(limits.depth, SCHEMA_DEPTH)
 
-    def root(self) -> int:
-        return self.target(self.schema, self.scope, ())
+    def root(self, schema: Any) -> int:
+        made = self.target(schema, self.scope, ())
+        self.check_founded()
+        return made
+
+    @contextmanager
+    def entering(self, schema: Mapping[str, Any], path: Path) -> Iterator[None]:
+        """While the branches of a schema are collected: meeting it again in place means that it refers to itself."""
+        key = (id(schema), path[-1])
+        if key in self.collecting:
+            raise self.bad(path, _ILL_FOUNDED)
+        self.collecting.add(key)
+        yield
+        self.collecting.discard(key)
+
+    def check_founded(self) -> None:
+        """Raise GrammarError for a reference that leads back to itself without entering an array or object. O(nodes)."""
+        nodes = self.table.nodes
+        done: set[int] = set()
+        for start, path in self.places.items():
+            stack: list[tuple[int, bool]] = [(start, False)]
+            inside: set[int] = set()
+            while stack:
+                at, left = stack.pop()
+                if left:
+                    inside.discard(at)
+                    done.add(at)
+                elif at in inside:
+                    raise self.bad(path, _ILL_FOUNDED)
+                elif at not in done and nodes[at][0] in _IN_PLACE:
+                    inside.add(at)
+                    stack.append((at, True))
+                    stack.extend((x, False) for x in nodes[at][1:])
 
     # ------------------------------------------------------------------ schemas
     def target(self, schema: Any, scope: Scope, path: Path) -> int:
@@ -135,9 +185,12 @@ class Lowering:
                 return done
             if key not in self.reserved:
                 self.reserved[key] = self.table.reserve()
+                self.places[self.reserved[key]] = path
             return self.reserved[key]
         self.targets[key] = None
+        outside, self.collecting = self.collecting, set()
         made = self.lower(schema, scope, path)
+        self.collecting = outside
         self.targets[key] = made
         if key in self.reserved:
             self.table.define(self.reserved[key], made)
@@ -284,6 +337,8 @@ def _type(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope:
     # since draft 6 an integer is any number without a fractional part, however it is written
     if "integer" in names and "number" not in names:
         parts.numbers.append(lo.table.node(Op.INTEGRAL) if scope.draft == 4 else values.multiple_of(lo.table, 1))
+    if lo.nullable and schema.get("nullable") is True:
+        kinds.add(TYPES["null"])
     parts.allowed = kinds
 
 
@@ -420,9 +475,7 @@ def _format(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scop
         raise lo.bad(path, f"format must be a string, not {_kind(x)}")
     if not (lo.assert_formats or scope.dialect.asserts_formats) or x not in known_formats.NAMES:
         return
-    if x in known_formats.REFUSED:
-        raise UnsupportedFeature(f"the format {x!r} is not enforced; formats='annotate' ignores it", path=pointer(path))
-    parts.strings.append(known_formats.lower_format(x, lo.table))
+    parts.strings.append(known_formats.lower_format(x, lo.table, scope.draft))
 
 
 # ---------------------------------------------------------------------- arrays
@@ -590,13 +643,15 @@ def _dependencies(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts
 def _unevaluated_items(
     lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
 ) -> None:
-    parts.arrays.append(unevaluated.items(lo, lo.lower(x, scope, path), schema, scope, path[:-1]))
+    with lo.entering(schema, path):
+        parts.arrays.append(unevaluated.items(lo, lo.lower(x, scope, path), schema, scope, path[:-1]))
 
 
 def _unevaluated_properties(
     lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path
 ) -> None:
-    parts.objects.append(unevaluated.properties(lo, lo.lower(x, scope, path), schema, scope, path[:-1]))
+    with lo.entering(schema, path):
+        parts.objects.append(unevaluated.properties(lo, lo.lower(x, scope, path), schema, scope, path[:-1]))
 
 
 HANDLERS: dict[str, Handler] = {

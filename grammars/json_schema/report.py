@@ -38,34 +38,44 @@ class ReportRow:
     note: str = ""
 
 
-def rows(schema: Any, assert_formats: bool) -> tuple[ReportRow, ...]:
-    """One row for each keyword of each schema object, in document order. O(schema)."""
-    return tuple(_walk(schema, assert_formats))
+def rows(schema: Any, assert_formats: bool, nullable: bool = False) -> tuple[ReportRow, ...]:
+    """One row for each keyword of each schema object, in document order. O(schema).
+
+    nullable: OpenAPI's keyword of that name is in force.
+    """
+    return tuple(
+        _row(path, keyword, x, assert_formats, nullable and "type" in sub)
+        for path, sub in schemas(schema)
+        if isinstance(sub, Mapping)
+        for keyword, x in sub.items()
+    )
 
 
-def _walk(root: Any, assert_formats: bool) -> Iterator[ReportRow]:
+def schemas(root: Any) -> Iterator[tuple[str, Any]]:
+    """Every schema in `root` with its JSON pointer, in document order."""
     stack: list[tuple[str, Any]] = [("#", root)]
     while stack:
         path, schema = stack.pop()
-        if not isinstance(schema, Mapping):
-            continue
-        below: list[tuple[str, Any]] = []
-        for keyword, x in schema.items():
-            yield _row(path, keyword, x, assert_formats)
-            below.extend(_subschemas(path, keyword, x))
-        stack.extend(reversed(below))
+        yield path, schema
+        if isinstance(schema, Mapping):
+            below = [found for keyword, x in schema.items() for found in subschemas(path, keyword, x)]
+            stack.extend(reversed(below))
 
 
-def _row(path: str, keyword: str, x: Any, assert_formats: bool) -> ReportRow:
+def _row(path: str, keyword: str, x: Any, assert_formats: bool, nullable: bool) -> ReportRow:
+    if keyword == "nullable" and nullable:
+        return ReportRow(path, keyword, "enforced", "null too, by option")
     if keyword == "format":
         if not assert_formats:
             return ReportRow(path, keyword, "annotation", "formats are annotations by option")
         if x not in formats.NAMES:
             return ReportRow(path, keyword, "annotation", f"unknown format {x!r}")
+        return ReportRow(path, keyword, "enforced", formats.NOTES.get(x, ""))
     return ReportRow(path, keyword, "enforced" if keyword in ENFORCED else "annotation")
 
 
-def _subschemas(path: str, keyword: str, x: Any) -> Iterator[tuple[str, Any]]:
+def subschemas(path: str, keyword: str, x: Any) -> Iterator[tuple[str, Any]]:
+    """The schemas that stand under one keyword, with their pointers."""
     place = f"{path}/{escape(keyword)}"
     if keyword in MAPS and isinstance(x, Mapping):
         for key, sub in x.items():

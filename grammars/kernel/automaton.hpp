@@ -221,7 +221,8 @@ class Automaton {
       return budget >= here;
     }
     std::unordered_map<std::uint64_t, std::vector<std::pair<Config, bool>>> memo;
-    engine_->masks.each_allowed(p.config, [&](std::int32_t token, const Config& after) {
+    engine_->masks.each_allowed(p.config, [&](std::int32_t token, const Config& exact) {
+      Config after = engine_->reader.representative(exact);
       auto& bucket = memo[after.hash()];
       for (auto& [config, fits] : bucket)
         if (config == after) {

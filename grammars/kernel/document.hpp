@@ -204,6 +204,15 @@ class Reader {
     }
     return -1;
   }
+  // A configuration with the same distance for all those that differ only in a name so far that no declared name and none
+  // used up begins with: they are completed alike.
+  Config representative(Config c) {
+    if (c.lexer != Lexer::Key || c.escape != kPlain || c.key.empty()) return c;
+    std::vector<std::string> known;
+    std::string other;
+    if (v.open_names(c.frame->goal, c.frame->seen, c.key, known, other) && known.empty()) c.key = "~";
+    return c;
+  }
   // The canonical completion. Throws LimitError beyond the meter or `most` bytes.
   std::string completion(Config c, std::size_t most) {
     std::string out;

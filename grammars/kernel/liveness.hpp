@@ -23,9 +23,10 @@ struct Leaf {
   Id value, rest;
 };
 
-class Values : public ValueStore {
+class Liveness : public ValueStore {
  public:
   using ValueStore::ValueStore;
+  virtual ~Liveness() = default;
 
   // ------------------------------------------------------------------ demands
   // `seen`: trie of the names used up (kNone: an array).
@@ -205,7 +206,7 @@ class Values : public ValueStore {
     return re.insert_string(seen, key);
   }
   Demand member_demand(Id f, Id seen_after_key, std::string_view key) {
-    return resolve(member_derivative(f, key), seen_after_key);
+    return resolve(settled(member_derivative(f, key), seen_after_key), seen_after_key);
   }
   // A name to go on with, chosen so that repeating the choice ends; empty optional if none is needed or possible.
   bool plan_name(Id f, Id seen, std::string_view prefix, std::string& out) {
@@ -231,7 +232,7 @@ class Values : public ValueStore {
   }
   std::size_t bytes() const { return ValueStore::bytes() + demands_.size() * 40 + names_memo_.size() * 32; }
 
- private:
+ protected:
   bool record_satisfiable(Id record) {
     meter_.charge();
     for (Part p : {kNull, kTrueValue, kFalseValue, kNumber, kString, kArray, kObject})
@@ -283,8 +284,43 @@ class Values : public ValueStore {
     for (bool truth : {true, false}) {
       Id narrowed = value_and({path_value, truth ? v : value_not(v)});
       if (!satisfiable(narrowed)) continue;
+      std::size_t before = path.size();
+      gather(decided(p, v, truth, narrowed, &path), narrowed, seen, path, out);
+      path.resize(before);
+    }
+  }
+
+  // `p` with the truth of `v`, and of all other children that `path_value` decides: where there are many, one pass instead
+  // of one for each. `path` receives what was decided.
+  Id decided(Id p, Id v, bool truth, Id path_value, std::vector<std::pair<Id, bool>>* path) {
+    std::vector<std::pair<Id, bool>> outcome{{v, truth}};
+    std::vector<Id> all = children(p);
+    if (all.size() > 3)
+      for (Id other : all) {
+        if (other == v) continue;
+        bool can = satisfiable(value_and({path_value, other})), cannot = satisfiable(value_and({path_value, value_not(other)}));
+        if (can != cannot) outcome.emplace_back(other, can);
+      }
+    if (path) path->insert(path->end(), outcome.begin(), outcome.end());
+    return substitute(p, outcome);
+  }
+  // As `gather`, without asking what remains.
+  void all_leaves(Id p, Id path_value, std::vector<std::pair<Id, bool>>& path, std::vector<Leaf>& out) {
+    if (p == FormulaStore::kFalse) return;
+    meter_.charge();
+    if (!fs[p].has_child()) {
+      out.push_back({path, path_value, p});
+      return;
+    }
+    Id v = kNone;
+    visit(p, [&](const FormulaStore::Node& n) {
+      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
+    });
+    for (bool truth : {true, false}) {
+      Id both = value_and({path_value, truth ? v : value_not(v)});
+      if (!satisfiable(both)) continue;
       path.emplace_back(v, truth);
-      gather(substitute(p, {{v, truth}}), narrowed, seen, path, out);
+      all_leaves(substitute(p, {{v, truth}}), both, path, out);
       path.pop_back();
     }
   }
@@ -446,7 +482,38 @@ class Values : public ValueStore {
   }
   bool member_possible(Id f, std::string_view key, Id seen) {
     if (!spell_name(key)) return false;
-    return member_demand(f, seen_after(f, seen, key), key).goal != kNever;
+    Id after = seen_after(f, seen, key);
+    return possible(settled(member_derivative(f, key), after), after);
+  }
+  // Has `derivative` a leaf? As `resolve`, without gathering all of them.
+  bool possible(Id derivative, Id seen) {
+    if (derivative == FormulaStore::kFalse) return false;
+    std::uint64_t key = (static_cast<std::uint64_t>(derivative) << 32) | static_cast<std::uint32_t>(seen);
+    auto known = demands_.find(key);
+    if (known != demands_.end()) return known->second.goal != kNever;
+    auto it = possible_.find(key);
+    if (it != possible_.end()) return it->second;
+    int cut_before = cut_;
+    cut_ = INT32_MAX;
+    bool yes = some_leaf(derivative, kAny, seen);
+    bool stable = yes || cut_ == INT32_MAX;
+    cut_ = std::min(cut_, cut_before);
+    if (stable) possible_.emplace(key, yes);
+    return yes;
+  }
+  bool some_leaf(Id p, Id path_value, Id seen) {
+    if (p == FormulaStore::kFalse) return false;
+    meter_.charge();
+    if (!fs[p].has_child()) return rest_live(p, path_value, seen);
+    Id v = kNone;
+    visit(p, [&](const FormulaStore::Node& n) {
+      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
+    });
+    for (bool truth : {true, false}) {
+      Id both = value_and({path_value, truth ? v : value_not(v)});
+      if (satisfiable(both) && some_leaf(decided(p, v, truth, both, nullptr), both, seen)) return true;
+    }
+    return false;
   }
   // Depth-first over members that change the formula; each branch shrinks it, so the search ends.
   bool container_live(Id f, Id seen) {
@@ -489,7 +556,7 @@ class Values : public ValueStore {
     });
     for (bool truth : {true, false}) {
       Id narrowed = value_and({path_value, truth ? v : value_not(v)});
-      if (satisfiable(narrowed) && progress(before, substitute(p, {{v, truth}}), narrowed, seen)) return true;
+      if (satisfiable(narrowed) && progress(before, decided(p, v, truth, narrowed, nullptr), narrowed, seen)) return true;
     }
     return false;
   }
@@ -504,7 +571,8 @@ class Values : public ValueStore {
     for (const std::string& name : candidates) {
       if (!spell_name(name)) continue;
       meter_.charge();
-      if (makes_progress(f, member_derivative(f, name), seen_after(f, seen, name))) {
+      Id after = seen_after(f, seen, name);
+      if (makes_progress(f, settled(member_derivative(f, name), after), after)) {
         plans_[key] = name;
         return true;
       }
@@ -654,117 +722,15 @@ class Values : public ValueStore {
     return value_and({item, value_or(partners)});
   }
 
-  // ------------------------------------------------------------------ counting values
-  // Has `value` at least n elements, as far as its words, strings and the quick cases show?
-  bool at_least_values(Id value, std::int64_t n) {
-    if (value == kAny) return true;
-    const Record r = expand(value);
-    std::int64_t words = r[0] + r[1] + r[2];
-    if (words >= n || r[kArray] == FormulaStore::kTrue || r[kObject] == FormulaStore::kTrue) return true;
-    return r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words;
-  }
-  // Up to `most` different values, all of them if there are fewer.
-  std::vector<Id> values_of(Id value, std::int64_t most) {
-    std::vector<Id> out;
-    Id record = record_id(value);
-    const Record r = records_[record];
-    for (Part p : {kNull, kTrueValue, kFalseValue})
-      if (part_satisfiable(record, p)) out.push_back(constants.word(static_cast<Constants::Kind>(p)));
-    if (part_satisfiable(record, kNumber)) numbers_of(r[kNumber], most, out);
-    if (part_satisfiable(record, kString)) {
-      for (Id taken = RegexStore::kEmpty, left = r[kString]; static_cast<std::int64_t>(out.size()) < most && re.live(left);) {
-        std::string word = re.shortest(left);
-        out.push_back(constants.string(word));
-        taken = re.insert_string(taken, word);
-        left = re.conj({r[kString], re.negate(taken)});
-      }
-    }
-    if (part_satisfiable(record, kArray)) arrays_of(r[kArray], most, out);
-    if (part_satisfiable(record, kObject)) objects_of(r[kObject], most, out);
-    std::sort(out.begin(), out.end());
-    out.erase(std::unique(out.begin(), out.end()), out.end());
-    if (static_cast<std::int64_t>(out.size()) > most) out.resize(static_cast<std::size_t>(most));
-    return out;
-  }
-  // Plain spellings are one to a number; shortest first.
-  void numbers_of(Id formula, std::int64_t most, std::vector<Id>& out) {
-    std::unordered_set<Id> found;
-    for (bool plain : {true, false}) {
-      std::vector<std::pair<Id, std::string>> queue{{numbers.start(formula, {}, plain), ""}};
-      if (queue[0].first == NumberMachine::kDead) continue;
-      for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(found.size()) < most; ++i) {
-        meter_.charge();
-        auto [state, text] = queue[i];
-        if (numbers.accepts(state)) found.insert(constants.number(text));
-        for (char c : std::string_view("-.0123456789")) {
-          Id next = numbers.live_step(state, c);
-          if (next != NumberMachine::kDead) queue.emplace_back(next, text + c);
-        }
-      }
-      if (!found.empty()) break;  // else: numbers too long to be written plainly
-      if (!plain) {
-        Id state = numbers.start(formula, {}, false);
-        std::string text;
-        while (!numbers.accepts(state)) {
-          int b = numbers.first_byte(state);
-          text.push_back(static_cast<char>(b));
-          state = numbers.live_step(state, b);
-        }
-        found.insert(constants.number(text));
-        break;
-      }
-    }
-    out.insert(out.end(), found.begin(), found.end());
-  }
-  void arrays_of(Id formula, std::int64_t most, std::vector<Id>& out) {
-    std::vector<std::pair<Id, std::vector<Id>>> queue{{formula, {}}};
-    std::size_t before = out.size();
-    for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(out.size() - before) < most; ++i) {
-      auto [at, items] = queue[i];
-      if (ends(at)) out.push_back(constants.array(items.data(), items.size()));
-      for (const Leaf& leaf : leaves(item_derivative(at), kNone)) {
-        for (Id value : values_of(leaf.value, most)) {
-          meter_.charge();
-          std::vector<Id> longer = items;
-          longer.push_back(value);
-          Id rest = substitute_item(leaf.rest, value);
-          if (container_live_any(rest, kNone)) queue.emplace_back(rest, std::move(longer));
-        }
-      }
-    }
-  }
-  void objects_of(Id formula, std::int64_t most, std::vector<Id>& out) {
-    struct Entry { Id formula, seen; std::vector<Id> members; };
-    std::vector<Entry> queue{{formula, RegexStore::kEmpty, {}}};
-    std::unordered_set<Id> found;
-    for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(found.size()) < most; ++i) {
-      Entry e = queue[i];
-      if (ends(e.formula)) found.insert(constants.object(e.members.data(), e.members.size()));
-      Id taken = RegexStore::kEmpty, names = next_names(e.formula, e.seen);
-      for (std::int64_t k = 0; k < most; ++k) {
-        Id left = re.conj({names, re.negate(taken)});
-        if (!re.live(left)) break;
-        std::string name = re.shortest(left);
-        taken = re.insert_string(taken, name);
-        Id seen = seen_after(e.formula, e.seen, name);
-        for (const Leaf& leaf : leaves(member_derivative(e.formula, name), seen))
-          for (Id value : values_of(leaf.value, most)) {
-            meter_.charge();
-            std::vector<Id> members = e.members;
-            members.push_back(constants.text(name));
-            members.push_back(value);
-            queue.push_back({leaf.rest, seen, std::move(members)});
-          }
-      }
-    }
-    out.insert(out.end(), found.begin(), found.end());
-  }
+  // Has `value` at least n elements, as far as is plain? And up to `most` of its elements, all if there are fewer (counting.hpp).
+  virtual bool at_least_values(Id value, std::int64_t n) = 0;
+  virtual std::vector<Id> values_of(Id value, std::int64_t most) = 0;
 
   std::vector<std::int32_t> sat_;
   int cut_ = INT32_MAX, depth_ = 0;
   std::unordered_map<std::uint64_t, Demand> demands_;
   std::unordered_map<std::uint64_t, Id> names_memo_;
-  std::unordered_map<std::uint64_t, bool> live_, required_memo_;
+  std::unordered_map<std::uint64_t, bool> live_, required_memo_, possible_;
   std::unordered_map<std::uint64_t, std::string> plans_;
   std::unordered_map<std::uint64_t, int> busy_;
   std::unordered_map<Id, std::vector<Id>> regions_;

@@ -4,7 +4,7 @@
 // O(table) apart from the constructors of the stores, and interns by content, so that a schema met before costs
 // look-ups only.
 #pragma once
-#include "liveness.hpp"
+#include "counting.hpp"
 
 namespace constrain {
 

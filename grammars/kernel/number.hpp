@@ -484,7 +484,7 @@ class NumberMachine {
     return false;
   }
   std::int64_t digit_span(const State& s) const {
-    std::int64_t span = 2;
+    std::int64_t span = std::max<std::int64_t>(2, s.n);  // more digits than those read may be needed to reach a residue
     for (Id t : s.thresholds) {
       span = std::max<std::int64_t>(span, static_cast<std::int64_t>(thresholds_[t].digits.size()) + 2);
       for (Id m : s.moduli) span = std::max(span, thresholds_[t].p - moduli_[m].s + 3);
@@ -532,6 +532,9 @@ class NumberMachine {
         x.nonzero = d.nonzero, x.negative = negative, x.cmp = d.cmp, x.rem = d.rem;
         x.phase = Integer, x.p = static_cast<Id>(p), x.k = 0, x.e = 0;
         x.z = static_cast<Id>(p - (d.n - 1));  // M' * 10**z has its first digit at 10**p
+        // written as an integer, or with a fraction or an exponent
+        if (x.z >= 0 && s.phase < Point && evaluate(x, s.goal)) return true;
+        x.phase = Fraction;
         if (evaluate(x, s.goal)) return true;
         if (!d.nonzero) break;
       }

@@ -18,16 +18,13 @@
 #include <array>
 #include <cstring>
 #include <deque>
+#include <queue>
 #include <unordered_map>
 #include <unordered_set>
 
-#include "common.hpp"
+#include "partitions.hpp"
 
 namespace constrain {
-
-using ByteSet = std::array<std::uint64_t, 4>;
-inline bool has(const ByteSet& s, int b) { return (s[b >> 6] >> (b & 63)) & 1; }
-inline void put(ByteSet& s, int b) { s[b >> 6] |= 1ull << (b & 63); }
 
 enum class ReKind : std::uint8_t { Empty, Epsilon, Cat, Alt, And, Not, Repeat, Switch };
 
@@ -38,8 +35,6 @@ class RegexStore {
 
   RegexStore(const ByteSet& alphabet, Meter& meter) : alphabet_(alphabet), meter_(meter) {
     table_.assign(1024, kNone);
-    partitions_.push_back(Partition{});  // one class
-    partitions_[0].representative.push_back(0);
     intern(ReKind::Empty, false, 0, 0, 0, {});
     intern(ReKind::Epsilon, true, 0, 0, 0, {});
     intern(ReKind::Not, true, kEmpty, 0, 0, {});
@@ -54,7 +49,7 @@ class RegexStore {
   std::size_t count() const { return nodes_.size(); }
   std::size_t bytes() const {
     return nodes_.size() * sizeof(Node) + lists_.bytes() + table_.size() * 4 + rows_.size() * 4 +
-           partitions_.size() * sizeof(Partition);
+           partitions_.bytes();
   }
   const ByteSet& alphabet() const { return alphabet_; }
 
@@ -188,6 +183,9 @@ class RegexStore {
     }
     bool text = false;
     for (Id p : parts) text |= nodes_[p].is_text && p != text_;
+    if (std::binary_search(parts.begin(), parts.end(), text_) || text)
+      for (Id p : parts)
+        if (nodes_[p].kind == ReKind::Not && holds_text(nodes_[p].a)) return kEmpty;
     if (text) parts.erase(std::remove(parts.begin(), parts.end(), text_), parts.end());
     merge_counters(parts);
     if (parts.size() == 1) return parts[0];
@@ -339,7 +337,7 @@ class RegexStore {
     std::int64_t d = distance(r);
     if (d <= 0) return -1;
     if (nodes_[r].row == kNone) open_row(r);
-    const Partition& p = partitions_[nodes_[r].partition];
+    const Partitions::One& p = partitions_[nodes_[r].partition];
     std::vector<std::uint8_t> reps = p.representative;
     int best = -1;
     for (std::uint8_t rep : reps) {
@@ -435,13 +433,8 @@ class RegexStore {
     Id list = 0;             // Alt, And: operands; Switch: lo hi child ...
     Id partition = kNone, row = kNone;
     std::uint64_t hash = 0;
-    std::int64_t distance = kUnknown;
+    std::int64_t distance = kUnknown, bound = kUnknown;
   };
-  struct Partition {
-    std::array<std::uint8_t, 256> cls{};
-    std::vector<std::uint8_t> representative;
-  };
-
   Id intern(ReKind kind, bool nullable, Id a, Id b, Id c, const std::vector<Id>& list) {
     Id l = list.empty() ? 0 : lists_.add(list);
     std::uint64_t h = mix(mix(mix(static_cast<std::uint64_t>(kind) * 2 + nullable, static_cast<std::uint32_t>(a)),
@@ -634,6 +627,12 @@ class RegexStore {
     std::sort(parts.begin(), parts.end());
     parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
   }
+  // Does `r` plainly contain every text?
+  bool holds_text(Id r) const {
+    if (r == text_) return true;
+    const Node& n = nodes_[r];
+    return n.kind == ReKind::Alt && std::binary_search(lists_.begin(n.list), lists_.end(n.list), text_);
+  }
   // x{a,b} & any{c,d} = x{max, min} for a character class x: length bounds cost no product.
   void merge_counters(std::vector<Id>& parts) {
     for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -659,32 +658,6 @@ class RegexStore {
   }
 
   // ------------------------------------------------------------------ byte classes
-  Id add_partition(const std::array<int, 256>& key) {
-    Partition p;
-    std::unordered_map<int, int> names;
-    for (int b = 0; b < 256; ++b) {
-      auto [it, fresh] = names.try_emplace(key[b], static_cast<int>(names.size()));
-      p.cls[b] = static_cast<std::uint8_t>(it->second);
-      if (fresh) p.representative.push_back(static_cast<std::uint8_t>(b));
-    }
-    std::string content(reinterpret_cast<const char*>(p.cls.data()), 256);
-    auto [it, fresh] = partition_ids_.try_emplace(content, static_cast<Id>(partitions_.size()));
-    if (fresh) partitions_.push_back(p);
-    return it->second;
-  }
-  Id join(Id a, Id b) {
-    if (a == b || b == 0) return a;
-    if (a == 0) return b;
-    if (a > b) std::swap(a, b);
-    std::uint64_t key = (static_cast<std::uint64_t>(a) << 32) | static_cast<std::uint32_t>(b);
-    auto found = joins_.find(key);
-    if (found != joins_.end()) return found->second;
-    std::array<int, 256> both;
-    for (int i = 0; i < 256; ++i) both[i] = partitions_[a].cls[i] * 256 + partitions_[b].cls[i];
-    Id made = add_partition(both);
-    joins_[key] = made;
-    return made;
-  }
   Id partition(Id r) {
     if (nodes_[r].partition != kNone) return nodes_[r].partition;
     const Node n = nodes_[r];
@@ -694,13 +667,13 @@ class RegexStore {
       case ReKind::Epsilon: break;
       case ReKind::Cat:
         made = partition(n.a);
-        if (nodes_[n.a].nullable) made = join(made, partition(n.b));
+        if (nodes_[n.a].nullable) made = partitions_.join(made, partition(n.b));
         break;
       case ReKind::Alt:
       case ReKind::And:
         for (std::size_t i = 0; i < lists_.size(n.list); ++i) {
           Id part = lists_.begin(n.list)[i];
-          made = join(made, partition(part));
+          made = partitions_.join(made, partition(part));
         }
         break;
       case ReKind::Not:
@@ -711,7 +684,7 @@ class RegexStore {
         const Id* e = lists_.begin(n.list);
         for (std::size_t k = 0; k < lists_.size(n.list); k += 3)
           for (int b = e[k]; b <= e[k + 1]; ++b) key[b] = e[k + 2] + 1;
-        made = add_partition(key);
+        made = partitions_.add(key);
         break;
       }
     }
@@ -819,42 +792,87 @@ class RegexStore {
     }
     return nodes_[root].distance;
   }
-  // Breadth-first over derivatives; the nodes of the shortest path found learn their distances, and if nothing is
-  // found every node visited is known to be dead.
+  // A lower bound of the distance that needs no search, or -1 if the language is plainly empty: exact for what holds no
+  // Boolean operation, and an intersection is as far as its farthest part.
+  std::int64_t bound(Id r) {
+    if (nodes_[r].bound != kUnknown) return nodes_[r].bound;
+    const Node n = nodes_[r];
+    std::int64_t d = 0;
+    if (n.nullable) d = 0;
+    else if (n.simple) d = distance(r);
+    else if (n.kind == ReKind::Cat) d = add(bound(n.a), bound(n.b));
+    else if (n.kind == ReKind::Repeat) d = n.b == 0 ? 0 : add(bound(n.a), n.b - 1);
+    else if (n.kind == ReKind::Switch) d = 1;
+    else if (n.kind == ReKind::Alt) {
+      d = -1;
+      for (std::size_t i = 0; i < lists_.size(n.list); ++i) {
+        std::int64_t x = bound(lists_.begin(n.list)[i]);
+        if (x >= 0 && (d < 0 || x < d)) d = x;
+      }
+    } else if (n.kind == ReKind::And) {
+      for (std::size_t i = 0; i < lists_.size(n.list) && d >= 0; ++i) {
+        std::int64_t x = bound(lists_.begin(n.list)[i]);
+        d = x < 0 ? -1 : std::max(d, x);
+      }
+    }
+    nodes_[r].bound = d;
+    return d;
+  }
+  static std::int64_t add(std::int64_t x, std::int64_t y) { return x < 0 || y < 0 ? -1 : saturate(x + y); }
+
+  // A* over derivatives with `bound` (Hart, Nilsson and Raphael 1968), deepest first among equals; the nodes of the shortest
+  // path found learn their distances, and if nothing is found every node visited is known to be dead.
   std::int64_t search_distance(Id root) {
     struct Seen {
       Id node, parent;
+      std::int64_t depth;
     };
-    std::vector<Seen> order{{root, kNone}};
-    std::unordered_set<Id> visited{root};
+    struct Open {
+      std::int64_t total, depth;
+      Id at;
+      bool operator<(const Open& o) const {
+        return total != o.total ? total > o.total : depth != o.depth ? depth < o.depth : at > o.at;
+      }
+    };
+    std::vector<Seen> order;
+    std::unordered_map<Id, Id> place;  // node -> its entry in `order`
+    std::priority_queue<Open> open;
+    auto offer = [&](Id node, Id parent, std::int64_t depth) {
+      std::int64_t left = bound(node);
+      if (left < 0) return;
+      auto [it, fresh] = place.try_emplace(node, static_cast<Id>(order.size()));
+      if (fresh) order.push_back({node, parent, depth});
+      else if (depth < order[it->second].depth) order[it->second].depth = depth, order[it->second].parent = parent;
+      else return;
+      open.push({saturate(depth + left), depth, it->second});
+    };
+    offer(root, kNone, 0);
     std::int64_t best = INT64_MAX;
-    std::size_t best_at = 0;
-    std::vector<std::int64_t> depth{0};
-    for (std::size_t i = 0; i < order.size(); ++i) {
-      if (depth[i] >= best) break;
-      Id r = order[i].node;
+    Id best_at = kNone;
+    while (!open.empty() && open.top().total < best) {
+      Open top = open.top();
+      open.pop();
+      Seen here = order[top.at];
+      if (top.depth > here.depth) continue;
       meter_.charge();
-      std::int64_t here = nodes_[r].nullable ? 0 : nodes_[r].distance != kUnknown ? nodes_[r].distance
-                          : nodes_[r].simple ? distance(r) : kUnknown;
-      if (here == -1) continue;
-      if (here >= 0) {
-        if (saturate(depth[i] + here) < best) best = saturate(depth[i] + here), best_at = i;
+      const Node& n = nodes_[here.node];
+      std::int64_t left = n.nullable ? 0 : n.distance != kUnknown ? n.distance : n.simple ? distance(here.node) : kUnknown;
+      if (left == -1) continue;
+      if (left >= 0) {
+        if (saturate(here.depth + left) < best) best = saturate(here.depth + left), best_at = top.at;
         continue;
       }
-      each_class(r, [&](int b, int) {
-        Id next = step(r, b);
-        if (next != kEmpty && visited.insert(next).second) {
-          order.push_back({next, static_cast<Id>(i)});
-          depth.push_back(depth[i] + 1);
-        }
+      each_class(here.node, [&](int b, int) {
+        Id next = step(here.node, b);
+        if (next != kEmpty) offer(next, top.at, here.depth + 1);
       });
     }
     if (best == INT64_MAX) {
       for (const Seen& s : order) nodes_[s.node].distance = -1;
+      nodes_[root].distance = -1;
       return -1;
     }
-    for (Id i = static_cast<Id>(best_at); i != kNone; i = order[i].parent)
-      nodes_[order[i].node].distance = best - depth[i];
+    for (Id i = best_at; i != kNone; i = order[i].parent) nodes_[order[i].node].distance = best - order[i].depth;
     return best;
   }
 
@@ -864,9 +882,7 @@ class RegexStore {
   ListStore lists_;
   std::vector<Id> table_;
   std::vector<std::int32_t> rows_;
-  std::vector<Partition> partitions_;
-  std::unordered_map<std::string, Id> partition_ids_;
-  std::unordered_map<std::uint64_t, Id> joins_;
+  Partitions partitions_;
   Id any_char_ = kEmpty, text_ = kEmpty;
 };
 

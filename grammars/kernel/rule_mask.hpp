@@ -59,6 +59,7 @@ class RuleMasks {
     view_ids_.clear();
     nodes_.clear();
     results_.clear();
+    view_results_.clear();
     edges_.clear();
     cuts_.clear();
     bytes_ = 0;
@@ -79,7 +80,13 @@ class RuleMasks {
   // Nodes at which a lexeme may have ended under an obligation, for one way to end it, and the bytes that lead to them.
   struct Fork {
     Id terminals = 0, line = 0, state = 0;  // state: of the lexer before the nodes
+    int byte = 0;                           // of the nodes
     std::vector<std::int32_t> nodes;
+  };
+  // A trie of tails, and by node the byte groups below it (as `Trie::subtree_signature`).
+  struct View {
+    TrieView trie;
+    std::vector<std::uint64_t> below;
   };
   // A subtree that is stepped through afresh: of a view, from the place number `slot`, or of the vocabulary (view -1).
   // `state`: for a lexeme that may have ended before the node under an obligation, its lexer state there; else kNone.
@@ -141,10 +148,12 @@ class RuleMasks {
   const Mask& mask(const Alternative& a) {
     Id id = r_.intern(a);
     auto it = masks_.find(id);
+    meter_.charge();
     if (it != masks_.end()) {
       ++stats.hits;
       return *it->second;
     }
+    Meter::Apart apart(meter_);
     ++stats.judgements;
     bytes_ += 60;
     bool plain = a.phase != RuleReader::kEmbedded && !a.obligations && r_.plainly_live(a) && finishes(a);
@@ -329,6 +338,7 @@ class RuleMasks {
       return *it->second;
     }
     ++stats.interiors;
+    Meter::Apart apart(meter_);
     auto made = std::make_unique<Interior>();
     build(a, line, *made);
     made->number = ++interior_number_;
@@ -336,8 +346,9 @@ class RuleMasks {
   }
   // Groups of bytes on which a lexer state loops; see `Trie`.
   std::uint64_t loops_of(Id state) {
-    auto [it, fresh] = loops_.try_emplace(state, 0);
-    if (!fresh) return it->second;
+    auto it = loops_.find(state);
+    if (it != loops_.end()) return it->second;
+    Meter::Apart apart(meter_);
     std::uint64_t g = (1ull << groups::kBroken) - 1;
     for (int b = 0; b < 0x80; ++b)
       if (r_.scan.step(state, b) != state) g &= ~(1ull << groups::of_ascii(b));
@@ -409,7 +420,7 @@ class RuleMasks {
     out.inside = packed(bits);
     for (auto& [key, nodes] : exits) out.exits.push_back({std::get<0>(key), line_number(std::get<1>(key)), view_of(nodes)});
     for (auto& [key, nodes] : forks) {
-      out.forks.push_back({std::get<0>(key), line_number(std::get<1>(key)), std::get<2>(key), nodes});
+      out.forks.push_back({std::get<0>(key), line_number(std::get<1>(key)), std::get<2>(key), std::get<3>(key), nodes});
       bytes_ += 100 + nodes.size() * 4;
     }
     bytes_ += out.inside.bits.size() * 4 + out.inside.ids.size() * 4 + out.exits.size() * 48 + 100;
@@ -424,7 +435,8 @@ class RuleMasks {
     if (fresh) lines_.push_back(line);
     return it->second;
   }
-  using Groups = std::map<std::tuple<Id, std::string, Id>, std::vector<std::int32_t>>;  // terminals, line, state of forks
+  // By terminals, line and, of forks, the lexer state and the byte after it.
+  using Groups = std::map<std::tuple<Id, std::string, Id, int>, std::vector<std::int32_t>>;
   // Byte b at node i follows a lexeme that may have ended in state `at`; with it the lexeme goes on to `next`, if at all.
   void exits_at(std::int32_t i, Id at, int b, Id next, const Alternative& a, bool line, Groups& exits, Groups& forks) {
     std::string read;
@@ -433,7 +445,7 @@ class RuleMasks {
       read.pop_back();
     }
     if (a.phase == RuleReader::kLineStart) {
-      if (!next) exits[{0, read, 0}].push_back(i);
+      if (!next) exits[{0, read, 0, 0}].push_back(i);
       return;
     }
     bool forked = r_.g.longest && next;
@@ -442,25 +454,28 @@ class RuleMasks {
       const std::string& line = r_.has_newline(e.terminals) ? read : no_line_;
       bool looked = e.obligations && r_.scan.looks_at(e.obligations, b);
       if (looked && r_.scan.step_obligations(e.obligations, b) == kNone) continue;
-      if (looked || forked) forks[{e.terminals, line, at}].push_back(i);
-      else exits[{e.terminals, line, 0}].push_back(i);
+      if (looked || forked) forks[{e.terminals, line, at, b}].push_back(i);
+      else exits[{e.terminals, line, 0, 0}].push_back(i);
     }
   }
   // ------------------------------------------------------------------ views: tries of tails, shared by content
   std::int32_t view_of(const std::vector<std::int32_t>& nodes) {
     auto [it, fresh] = view_ids_.try_emplace(nodes, static_cast<std::int32_t>(views_.size()));
     if (!fresh) return it->second;
-    views_.push_back(merge_nodes(trie_.all, nodes));
-    bytes_ += views_.back().bytes() + nodes.size() * 4 + 100;
+    views_.push_back(merge_nodes(trie_, nodes));
+    bytes_ += views_.back().trie.bytes() + views_.back().below.size() * 8 + nodes.size() * 4 + 100;
     return it->second;
   }
   // The subtrees at `nodes`, each with its root, as one trie.
-  static TrieView merge_nodes(const TrieView& t, const std::vector<std::int32_t>& nodes) {
-    TrieView out;
+  static View merge_nodes(const Trie& source, const std::vector<std::int32_t>& nodes) {
+    View out;
+    using Children = std::vector<std::pair<std::uint8_t, std::int32_t>>;
     struct Merger {
-      const TrieView& t;
-      TrieView& out;
-      void level(std::vector<std::pair<std::uint8_t, std::int32_t>> children, std::int32_t parent) {
+      const Trie& source;
+      View& view;
+      void level(Children children, std::int32_t parent) {
+        const TrieView& t = source.all;
+        TrieView& out = view.trie;
         std::sort(children.begin(), children.end());
         for (std::size_t k = 0; k < children.size();) {
           std::uint8_t b = children[k].first;
@@ -469,21 +484,23 @@ class RuleMasks {
           out.end.push_back(0);
           out.parent.push_back(parent);
           out.first.push_back(static_cast<std::int32_t>(out.tokens.size()));
-          std::vector<std::pair<std::uint8_t, std::int32_t>> below;
+          view.below.push_back(0);
+          Children under;
           for (; k < children.size() && children[k].first == b; ++k) {
             std::int32_t n = children[k].second;
+            view.below[static_cast<std::size_t>(node)] |= source.subtree_signature[n];
             out.tokens.insert(out.tokens.end(), t.tokens.begin() + t.first[n], t.tokens.begin() + t.first[n + 1]);
-            for (std::int32_t i = n + 1; i < t.end[n]; i = t.end[i]) below.emplace_back(t.byte[i], i);
+            for (std::int32_t i = n + 1; i < t.end[n]; i = t.end[i]) under.emplace_back(t.byte[i], i);
           }
-          level(std::move(below), node);
+          level(std::move(under), node);
           out.end[node] = out.size();
         }
       }
-    } merger{t, out};
-    std::vector<std::pair<std::uint8_t, std::int32_t>> top;
-    for (std::int32_t n : nodes) top.emplace_back(t.byte[n], n);
+    } merger{source, out};
+    Children top;
+    for (std::int32_t n : nodes) top.emplace_back(source.all.byte[n], n);
     merger.level(std::move(top), -1);
-    out.first.push_back(static_cast<std::int32_t>(out.tokens.size()));
+    out.trie.first.push_back(static_cast<std::int32_t>(out.trie.tokens.size()));
     return out;
   }
 
@@ -499,6 +516,7 @@ class RuleMasks {
     auto operator<=>(const Question&) const = default;
   };
   static constexpr Id kConfirm = -1;
+  static constexpr std::int32_t kViews = -(1 << 24);  // roots of the trees of views, below those of lexer states
   struct Node {
     Question question;
     std::int32_t result = -1;
@@ -531,10 +549,13 @@ class RuleMasks {
     if (q.line) from.layout = layout_after(a, q.line);
     const std::vector<Place>& next = r_.after(from.set, from.layout, q.terminals, q.slot == 0 && a.phase == RuleReader::kLineStart);
     slots.insert(slots.end(), next.begin(), next.end());
-    if (next.size() == 1) return observed(next[0]);
-    std::vector<Id> seen;
-    for (const Place& p : next) seen.push_back(observed(p));
-    return -2 - observations_.add(seen);
+    return seen(slots, slots.size() - next.size(), slots.size());
+  }
+  Id seen(const Slots& slots, std::size_t first, std::size_t last) {
+    if (last == first + 1) return observed(slots[first]);
+    std::vector<Id> all;
+    for (std::size_t k = first; k < last; ++k) all.push_back(observed(slots[k]));
+    return -2 - observations_.add(all);
   }
   Id layout_after(const Alternative& a, Id line) {
     Id layout = a.layout;
@@ -556,28 +577,40 @@ class RuleMasks {
     std::int32_t at;
     std::vector<std::uint32_t> row;
     std::vector<Rare> rare;
-    std::int32_t view = -1;
-    Id root = 0;  // slot from which the view is walked
+  };
+  // The judgement of one view, with questions and results of its own; its places are numbers of places of the whole.
+  struct ViewResult {
+    std::vector<std::int32_t> ids;
+    std::vector<std::int32_t> rare;  // nodes that are stepped through afresh
+  };
+  struct ViewLearning {
+    Learning& whole;
+    const View& view;
+    std::vector<std::size_t> slots;
+    std::map<Question, std::pair<std::size_t, std::size_t>> known;
+    std::map<Question, bool> confirmed;
+    std::int32_t at;
+    ViewResult result;
   };
   const Result& learn(const Alternative& a, const Interior& inside, std::int32_t at) {
-    Learning l{a, {Place{a.set, a.layout}}, {}, {}, at, std::vector<std::uint32_t>(static_cast<std::size_t>(words_), 0), {}, -1, 0};
+    Meter::Apart apart(meter_);
+    Learning l{a, {Place{a.set, a.layout}}, {}, {}, at, std::vector<std::uint32_t>(static_cast<std::size_t>(words_), 0), {}};
     add(inside.inside, l.row.data());
     std::int64_t before = stats.nodes;
     for (const Exit& e : inside.exits) {
       auto [first, last] = answer({0, e.terminals, e.line}, l);
-      for (std::size_t k = first; k < last; ++k) {
-        l.view = e.view, l.root = static_cast<Id>(k);
-        const TrieView& view = views_[static_cast<std::size_t>(e.view)];
-        walk(view, 0, view.size(), {begin(l.slots[k], l.root)}, l);
-      }
+      for (std::size_t k = first; k < last; ++k) judge_view(e.view, k, l);
     }
     for (const Fork& f : inside.forks) {
       auto [first, last] = answer({0, f.terminals, f.line}, l);
-      for (std::int32_t node : f.nodes) {
-        bool possible = false;
-        for (std::size_t k = first; k < last; ++k) possible = possible || begins(l.slots[k], trie_.all.byte[node]);
-        if (possible) l.rare.push_back({-1, node, 0, f.state, f.line});
-      }
+      bool possible = false;
+      for (std::size_t k = first; k < last; ++k)
+        for (std::size_t i = 0; i < r_.scan.ends(f.state).size(); ++i) {
+          Scanner::End e = r_.scan.ends(f.state)[i];
+          possible = possible || (e.terminals == f.terminals && r_.may_follow(l.slots[k], f.state, e, f.byte));
+        }
+      if (possible)
+        for (std::int32_t node : f.nodes) l.rare.push_back({-1, node, 0, f.state, f.line});
     }
     meter_.charge(stats.nodes - before);
     nodes_[l.at].result = static_cast<std::int32_t>(results_.size());
@@ -587,28 +620,54 @@ class RuleMasks {
     return x;
   }
   Reading begin(const Place& p, Id slot) { return {slot, r_.fresh(p).state, false}; }
-  void walk(const TrieView& view, std::int32_t first, std::int32_t stop, const std::vector<Reading>& from, Learning& l) {
+  // Adds the tokens of a view that may follow place number `slot`: by its own decision tree, so that what is new
+  // elsewhere in the mask does not matter here.
+  void judge_view(std::int32_t number, std::size_t slot, Learning& l) {
+    const View& view = views_[static_cast<std::size_t>(number)];
+    ViewLearning v{l, view, {slot}, {}, {}, child(kViews - number, observed(l.slots[slot])), {}};
+    const std::int32_t root = v.at;
+    while (nodes_[v.at].result < 0 && nodes_[v.at].question.slot != kNone) {
+      Question q = nodes_[v.at].question;
+      if (q.line == kConfirm) confirm(q, v);
+      else answer(q, v);
+    }
+    if (nodes_[v.at].result < 0) {
+      ViewLearning again{l, view, {slot}, {}, {}, root, {}};
+      walk(0, view.trie.size(), {begin(l.slots[slot], 0)}, again);
+      nodes_[again.at].result = static_cast<std::int32_t>(view_results_.size());
+      bytes_ += again.result.ids.size() * 4 + again.result.rare.size() * 4 + 80;
+      view_results_.push_back(std::move(again.result));
+      v.at = again.at;
+    }
+    const ViewResult& x = view_results_[static_cast<std::size_t>(nodes_[v.at].result)];
+    for (std::int32_t t : x.ids) set(l.row.data(), t);
+    for (std::int32_t node : x.rare) l.rare.push_back({number, node, static_cast<Id>(slot), kNone, 0});
+  }
+  void walk(std::int32_t first, std::int32_t stop, const std::vector<Reading>& from, ViewLearning& l) {
+    const TrieView& view = l.view.trie;
     for (std::int32_t i = first; i < stop; i = view.end[i]) {
       ++stats.nodes;
       std::vector<Reading> next;
       bool rare = false;
       for (const Reading& x : from) step(x, view.byte[i], next, l, rare);
-      if (rare) l.rare.push_back({l.view, i, l.root, kNone, 0});
+      if (rare) l.result.rare.push_back(i);
       if (next.empty()) continue;
       if (next.size() > 1) {
         std::sort(next.begin(), next.end());
         next.erase(std::unique(next.begin(), next.end()), next.end());
       }
-      for (std::int32_t k = view.first[i]; k < view.first[i + 1]; ++k) set(l.row.data(), view.tokens[k]);
-      if (view.end[i] > i + 1) walk(view, i + 1, view.end[i], next, l);
+      bool all = view.end[i] > i + 16 && !rare && next.size() == 1 && (l.view.below[static_cast<std::size_t>(i)] & ~loops_of(next[0].state)) == 0;
+      for (std::int32_t k = view.first[i]; k < view.first[all ? view.end[i] : i + 1]; ++k) l.result.ids.push_back(view.tokens[k]);
+      if (!all && view.end[i] > i + 1) walk(i + 1, view.end[i], next, l);
     }
   }
-  void step(const Reading& x, int b, std::vector<Reading>& out, Learning& l, bool& rare) {
-    Place p = l.slots[static_cast<std::size_t>(x.slot)];
+  Place place(const ViewLearning& l, Id slot) const { return l.whole.slots[l.slots[static_cast<std::size_t>(slot)]]; }
+  void step(const Reading& x, int b, std::vector<Reading>& out, ViewLearning& l, bool& rare) {
+    Place p = place(l, x.slot);
     Id next = r_.scan.step(x.state, b);
     if (next) {
       Id ways = r_.ways(next);
-      if (ways && (!r_.needs_finishing() || confirm(x.slot, ways, l))) out.push_back({x.slot, next, true});
+      if (ways && (!r_.needs_finishing() || confirm({x.slot, ways, kConfirm}, l))) out.push_back({x.slot, next, true});
       else rare = true;
     }
     if (!x.inside) {
@@ -618,7 +677,7 @@ class RuleMasks {
     if (r_.scan.ends(x.state).empty()) return;
     bool forked = r_.g.longest && next;
     if (forked && r_.scan.no_longer_match(next, 0) == kNone) return;
-    std::vector<Scanner::End> ends = r_.scan.ends(x.state);
+    const std::vector<Scanner::End>& ends = r_.scan.ends(x.state);
     for (const Scanner::End& e : ends) {
       bool looked = e.obligations && r_.scan.looks_at(e.obligations, b);
       if (looked && r_.scan.step_obligations(e.obligations, b) == kNone) continue;
@@ -628,17 +687,16 @@ class RuleMasks {
       }
       auto [first, last] = answer({x.slot, e.terminals, 0}, l);
       for (std::size_t k = first; k < last; ++k)
-        if (looked || forked) rare = rare || begins(l.slots[k], b);
-        else step(begin(l.slots[k], static_cast<Id>(k)), b, out, l, rare);
+        if (looked || forked) rare = rare || r_.may_follow(place(l, static_cast<Id>(k)), x.state, e, b);
+        else step(begin(place(l, static_cast<Id>(k)), static_cast<Id>(k)), b, out, l, rare);
     }
   }
   // A question whose answer is yes or no: may one of `ways` be finished at this place?
-  bool confirm(Id slot, Id ways, Learning& l) {
-    Question q{slot, ways, kConfirm};
+  bool confirm(const Question& q, Learning& l) {
     auto it = l.confirmed.find(q);
     if (it != l.confirmed.end()) return it->second;
     nodes_[l.at].question = q;
-    bool yes = r_.finishable(l.slots[static_cast<std::size_t>(slot)].set, ways);
+    bool yes = r_.finishable(l.slots[static_cast<std::size_t>(q.slot)].set, q.terminals);
     l.at = child(l.at, yes);
     return l.confirmed[q] = yes;
   }
@@ -650,6 +708,25 @@ class RuleMasks {
     l.at = child(l.at, ask(l.a, l.slots, q));
     return l.known[q] = {first, l.slots.size()};
   }
+  // The same for a view: asked of the whole as well, whose tree must know all that the mask depends on.
+  bool confirm(const Question& q, ViewLearning& v) {
+    auto it = v.confirmed.find(q);
+    if (it != v.confirmed.end()) return it->second;
+    bool yes = confirm({static_cast<Id>(v.slots[static_cast<std::size_t>(q.slot)]), q.terminals, kConfirm}, v.whole);
+    nodes_[v.at].question = q;
+    v.at = child(v.at, yes);
+    return v.confirmed[q] = yes;
+  }
+  std::pair<std::size_t, std::size_t> answer(const Question& q, ViewLearning& v) {
+    auto it = v.known.find(q);
+    if (it != v.known.end()) return it->second;
+    auto [first, last] = answer({static_cast<Id>(v.slots[static_cast<std::size_t>(q.slot)]), q.terminals, 0}, v.whole);
+    std::size_t begin = v.slots.size();
+    for (std::size_t k = first; k < last; ++k) v.slots.push_back(k);
+    nodes_[v.at].question = q;
+    v.at = child(v.at, seen(v.whole.slots, first, last));
+    return v.known[q] = {begin, v.slots.size()};
+  }
   void complete(const Alternative& a, const Result& x, std::uint32_t* row) {
     if (x.rare.empty()) return;
     Slots slots = slots_of(a, x);
@@ -658,7 +735,7 @@ class RuleMasks {
         walk_ended(a, rare, row);
         continue;
       }
-      const TrieView& t = views_[static_cast<std::size_t>(rare.view)];
+      const TrieView& t = views_[static_cast<std::size_t>(rare.view)].trie;
       Id c = r_.config_of(r_.fresh(slots[static_cast<std::size_t>(rare.slot)]));
       for (char b : t.path(rare.node))
         if (!(c = r_.step(c, static_cast<unsigned char>(b)))) break;
@@ -686,12 +763,13 @@ class RuleMasks {
   std::unordered_map<std::uint64_t, std::unique_ptr<Interior>> interiors_;
   std::unordered_map<Id, std::uint64_t> loops_;
   std::map<ByteSet, std::vector<std::uint32_t>> cuts_;
-  std::deque<TrieView> views_;
+  std::deque<View> views_;
   std::map<std::vector<std::int32_t>, std::int32_t> view_ids_;
   ListStore observations_;
   std::vector<Node> nodes_;
   std::unordered_map<std::uint64_t, std::int32_t> edges_;
   std::deque<Result> results_;
+  std::deque<ViewResult> view_results_;
   Slots slots_;
   std::vector<std::string> lines_{std::string()};
   const std::string no_line_;

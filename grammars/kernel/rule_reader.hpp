@@ -61,14 +61,15 @@ class RuleReader {
   Id step(Id c, int b) {
     std::uint64_t key = static_cast<std::uint64_t>(c) << 8 | static_cast<std::uint64_t>(b);
     auto it = steps_.find(key);
-    if (it != steps_.end()) return meter_.charge(it->second.second), it->second.first;
-    std::int64_t before = meter_.used();
-    meter_.charge();
-    std::vector<Alternative> next;
-    for (std::size_t i = 0; i < configs_.size(c); ++i) step(alternative(configs_.begin(c)[i]), b, next);
-    Id made = live_config(next);
-    steps_.emplace(key, std::pair<Id, std::int64_t>{made, meter_.used() - before});
-    return made;
+    if (it == steps_.end()) {
+      Meter::Apart apart(meter_);
+      std::vector<Alternative> next;
+      for (std::size_t i = 0; i < configs_.size(c); ++i) step(alternative(configs_.begin(c)[i]), b, next);
+      Id made = live_config(next);
+      it = steps_.emplace(key, std::pair<Id, std::int64_t>{made, apart.work()}).first;
+    }
+    meter_.charge(Meter::price(it->second.second));
+    return it->second.first;
   }
   // The configuration after a special token, which no lexeme reaches across.
   Id step_special(Id c, std::int32_t token) {
@@ -112,16 +113,16 @@ class RuleReader {
   const std::vector<Place>& after(Id set, Id layout, Id terminals, bool line_start = false) {
     std::array<Id, 4> key{set, layout, terminals, line_start};
     auto it = after_.find(key);
-    if (it != after_.end()) {
-      meter_.charge(it->second.work);
-      return it->second.places;
+    if (it == after_.end()) {
+      Meter::Apart apart(meter_);
+      std::vector<Place> made;
+      if (line_start) indent(set, layout, made);
+      else made = find_after(set, layout, terminals);
+      for (Place& p : made) p.set = with_interludes(p.set), p.layout = layouts.forget(p.layout);
+      it = after_.emplace(key, After{std::move(made), apart.work()}).first;
     }
-    std::int64_t before = meter_.used();
-    std::vector<Place> made;
-    if (line_start) indent(set, layout, made);
-    else made = find_after(set, layout, terminals);
-    for (Place& p : made) p.set = with_interludes(p.set), p.layout = layouts.forget(p.layout);
-    return after_.emplace(key, After{std::move(made), meter_.used() - before}).first->second.places;
+    meter_.charge(Meter::price(it->second.work));
+    return it->second.places;
   }
   // Drops memos that have grown too large; no references into them may be held.
   void trim() {
@@ -221,8 +222,9 @@ class RuleReader {
   // The terminals alive in `state` that are separable from whatever may follow them, cheapest first (a list of
   // `Chart::lists`). A lexeme in `state` at a set is live if one of them is `finishable` there.
   Id ways(Id state) {
-    auto [it, fresh] = ways_.try_emplace(state, 0);
-    if (!fresh) return it->second;
+    auto it = ways_.find(state);
+    if (it != ways_.end()) return it->second;
+    Meter::Apart apart(meter_);
     std::vector<std::pair<std::int64_t, Id>> found;
     std::vector<Id> parts(scan.begin(state), scan.end(state)), ordered;
     for (std::size_t i = 0; i < parts.size(); i += 2)
@@ -238,6 +240,7 @@ class RuleReader {
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(ways);
     auto it = finishable_.find(key);
     if (it != finishable_.end()) return it->second;
+    Meter::Apart apart(meter_);
     bool any = false;
     std::vector<Id> order(chart.lists.begin(ways), chart.lists.end(ways));
     for (std::size_t i = 0; i < order.size() && !any; ++i) {
@@ -247,6 +250,14 @@ class RuleReader {
     return finishable_[key] = any;
   }
   bool needs_finishing() const { return !separable_; }
+  // A lexeme in `state` ends as `e` and byte `b` follows: may a lexeme that begins at `p` with that byte end in turn?
+  bool may_follow(const Place& p, Id state, const Scanner::End& e, int b) {
+    if (has_documents() && begins_document(p.set, b)) return true;
+    Id next = g.longest ? scan.step(state, b) : 0, longer = next ? scan.no_longer_match(next, 0) : 0;
+    if (longer == kNone) return false;
+    Id asked = scan.step_obligations(e.obligations, b), begun = scan.step(fresh(p).state, b);
+    return asked != kNone && begun && lexeme_can_end(begun, scan.join(asked, longer));
+  }
   bool live(const Alternative& a) {
     if (a.phase == kFresh ? chart.dead(a.set) : a.phase != kEmbedded && !a.state) return false;
     if (plainly_live(a)) return true;
@@ -259,11 +270,13 @@ class RuleReader {
     }
     Id id = intern(a);
     auto it = searched_.find(id);
-    if (it != searched_.end()) return meter_.charge(it->second.work), it->second.live;
-    std::int64_t before = meter_.used();
-    bool found = search(a, nullptr);
-    searched_[id] = {found, meter_.used() - before};
-    return found;
+    if (it == searched_.end()) {
+      Meter::Apart apart(meter_);
+      bool found = search(a, nullptr);
+      it = searched_.emplace(id, Searched{found, apart.work()}).first;
+    }
+    meter_.charge(Meter::price(it->second.work));
+    return it->second.live;
   }
   Id live_config(const std::vector<Alternative>& all) {
     std::vector<Alternative> kept;
@@ -680,6 +693,7 @@ class RuleReader {
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(obligations);
     auto it = can_end_.find(key);
     if (it != can_end_.end()) return it->second;
+    Meter::Apart apart(meter_);
     std::vector<std::pair<Id, Id>> open{{state, obligations}};
     std::unordered_set<std::uint64_t> seen{key};
     bool found = false;
@@ -702,8 +716,9 @@ class RuleReader {
     std::vector<Id> terminals;
   };
   const Finals& final_ends(Id state) {
-    auto [it, fresh] = finals_.try_emplace(state);
-    if (!fresh) return it->second;
+    auto it = finals_.find(state);
+    if (it != finals_.end()) return it->second;
+    Meter::Apart apart(meter_);
     Finals found;
     std::vector<Id> open{state};
     std::unordered_set<Id> seen{state};
@@ -728,6 +743,7 @@ class RuleReader {
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(terminal);
     auto it = extending_.find(key);
     if (it != extending_.end()) return it->second;
+    Meter::Apart apart(meter_);
     ByteSet out{};
     Id unless = g.terminals[terminal].unless;
     if (unless != kNone) out = separability_.alive(unless);
@@ -758,6 +774,7 @@ class RuleReader {
   }
   // Does the canonical continuation of `set` go on to the end, each terminal apart from the next?
   bool good(Id set) {
+    Meter::Apart apart(meter_);
     std::vector<Id> path;
     bool result = true;
     for (Id s = set;;) {

@@ -202,6 +202,31 @@ class ValueStore {
     names.erase(std::unique(names.begin(), names.end()), names.end());
     return names.empty() ? FormulaStore::kTrue : fs.literal(Atom::Required, lists.add(names));
   }
+  // Is there a disjunction directly in `f`?
+  bool has_alternatives(Id f) {
+    const FormulaStore::Node n = fs[f];
+    if (n.kind != Bool::And) return n.kind == Bool::Or;
+    for (const Id* p = fs.lists().begin(n.list); p != fs.lists().end(n.list); ++p)
+      if (fs[*p].kind == Bool::Or) return true;
+    return false;
+  }
+  // `f` without the Properties that can demand nothing more, because every other member is free and those they name have
+  // been `seen`: an alternative is decided as soon as its own members have been read.
+  Id settled(Id f, Id seen) {
+    if (!has_alternatives(f)) return f;
+    return fs.map(f, [&](Id l) {
+      const FormulaStore::Node n = fs[l];
+      if (n.atom != Atom::Properties || !exhausted(n.x, seen)) return l;
+      return n.negated ? FormulaStore::kFalse : FormulaStore::kTrue;
+    });
+  }
+  bool exhausted(Id bundle, Id seen) {
+    const PropertyBundle& b = property_bundles_[bundle];
+    if (b.additional != kAny || !b.patterns.empty()) return false;
+    for (auto [name, value] : b.literals)
+      if (!re.accepts(seen, name_text(name))) return false;
+    return true;
+  }
   // What a bundle demands of the member `key`.
   Id member_value(Id bundle, std::string_view key) {
     const PropertyBundle& b = property_bundles_[bundle];

@@ -12,28 +12,37 @@ from dataclasses import dataclass
 
 from grammars.ir import Table
 from grammars.regex import charset
-from grammars.regex.syntax import Concat, Node, Repeat, Union
-from grammars.regex.widths import widths
+from grammars.regex.syntax import Concat, Node, Ranges, Repeat, Union
+from grammars.regex.widths import alphabet, first_characters, widths
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """lazy, greedy: there are quantifiers of that kind that leave a choice. sealed: a lazy part is done, and nothing that
-    has to match may follow. mixed: lazy and greedy quantifiers stand so that no simple language says where a match stops."""
+    """lazy, greedy: there are quantifiers of that kind that leave a choice. open: a greedy one whose end what follows it
+    does not tell. sealed: a lazy part is done, and nothing that has to match may follow. mixed: lazy and greedy quantifiers
+    stand so that no simple language says where a match stops."""
 
     lazy: bool = False
     greedy: bool = False
+    open: bool = False
     sealed: bool = False
     mixed: bool = False
 
     @staticmethod
-    def in_a_row(parts: Sequence[tuple[Flags, bool]]) -> Flags:
-        """Of a sequence; each part with whether it may be empty."""
-        lazy = greedy = sealed = mixed = False
-        for p, may_be_empty in parts:
-            mixed = mixed or p.mixed or (lazy and (p.greedy or p.sealed)) or (sealed and (p.lazy or not may_be_empty))
+    def in_a_row(parts: Sequence[tuple[Flags, Node]], table: Table) -> Flags:
+        """Of a sequence. A greedy part before a lazy one is fine if what follows it begins with a character that it lacks:
+        then there is but one place where it can end."""
+        if not any(p.lazy or p.greedy or p.sealed for p, _ in parts):
+            return PLAIN
+        lazy = greedy = open_ = sealed = mixed = False
+        for (p, node), (first, empty) in zip(parts, _continuations([n for _, n in parts], table), strict=True):
+            must_match = widths(node, table)[0] > 0
+            mixed = mixed or p.mixed or (lazy and (p.greedy or p.sealed)) or (sealed and (p.lazy or must_match))
+            mixed = mixed or (open_ and (p.lazy or p.sealed))
             lazy, greedy, sealed = lazy or p.lazy, greedy or p.greedy, sealed or p.sealed
-        return Flags(lazy, greedy, sealed, mixed)
+            told = not empty and not charset.intersection(first, alphabet(node, table)) if p.open else True
+            open_ = open_ or not told
+        return Flags(lazy, greedy, open_, sealed, mixed)
 
     @staticmethod
     def either(branches: Sequence[Flags]) -> Flags:
@@ -43,28 +52,43 @@ class Flags:
         return Flags(
             lazy > 0,
             any(b.greedy for b in branches),
+            any(b.open for b in branches),
             any(b.sealed for b in branches),
             clash or any(b.mixed for b in branches),
         )
 
     def repeated(self, varies: bool, lazily: bool = False) -> Flags:
         """Of a repetition; `varies`: the number of copies is open, and `lazily` as few as possible are taken."""
-        mixed = self.mixed or self.sealed or (self.lazy and varies and not lazily)
-        return Flags(self.lazy or (varies and lazily), self.greedy or (varies and not lazily), self.sealed, mixed)
+        mixed = self.mixed or self.sealed or (self.lazy and varies and not lazily) or (self.open and varies and lazily)
+        greedily = varies and not lazily
+        return Flags(
+            self.lazy or (varies and lazily), self.greedy or greedily, self.open or greedily, self.sealed, mixed
+        )
 
 
 PLAIN = Flags()
 COPIES = 64  # that a greedy repetition after a lazy one may be obliged to
 
 
-def quantifiers(node: Node) -> Flags:
+def _continuations(parts: list[Node], table: Table) -> list[tuple[Ranges, bool]]:
+    """For each part: characters that what follows it may begin with, and whether that may be empty. O(parts)."""
+    found: list[tuple[Ranges, bool]] = []
+    rest: tuple[Ranges, bool] = ((), True)
+    for part in reversed(parts):
+        found.append(rest)
+        first, empty = first_characters(part, table)
+        rest = (charset.normalise((*first, *rest[0])), rest[1]) if empty else (first, False)
+    return found[::-1]
+
+
+def quantifiers(node: Node, table: Table) -> Flags:
     """The flags of a regex. Recursive in its groups."""
     if isinstance(node, Repeat):
-        return quantifiers(node.body).repeated(node.least != node.most, node.lazy)
+        return quantifiers(node.body, table).repeated(node.least != node.most, node.lazy)
     if isinstance(node, Concat):
-        return Flags.in_a_row([(quantifiers(p), False) for p in node.parts])
+        return Flags.in_a_row([(quantifiers(p, table), p) for p in node.parts], table)
     if isinstance(node, Union):
-        return Flags.either([quantifiers(b) for b in node.branches])
+        return Flags.either([quantifiers(b, table) for b in node.branches])
     return PLAIN
 
 
@@ -72,12 +96,14 @@ def split_lazy(node: Node, table: Table) -> tuple[Node, tuple[Node, ...]] | None
     """(the part that ends where a lazy match stops, a greedy rest that may be empty), or None if it is not of that form."""
     if not isinstance(node, Concat):
         return None
-    flags = [quantifiers(p) for p in node.parts]
+    flags = [quantifiers(p, table) for p in node.parts]
     first = next((i for i, f in enumerate(flags) if f.lazy), None)
     if first is None:
         return None
     cut = next((i for i in range(first + 1, len(flags)) if flags[i].greedy), None)
     if cut is None or any(f.lazy for f in flags[cut:]) or any(f.mixed for f in flags):
+        return None
+    if quantifiers(Concat(node.parts[:cut]), table).mixed:
         return None
     head, rest = list(node.parts[:cut]), list(node.parts[cut:])
     start = rest[0]

@@ -260,7 +260,8 @@ def _check_body(slot: Slot, body: Body) -> None:
             raise home.undefined(node.name, node.span, slot.what, slot.parameters)
         wanted, given = len(home.slots[node.name].parameters), len(node.arguments or ())
         if wanted != given:
-            raise home.error(f"the template {node.name} takes {wanted} arguments, {given} are given", node.span)
+            takes = f"{wanted} argument{'s' * (wanted != 1)}, and {given} {'is' if given == 1 else 'are'} given"
+            raise home.error(f"the template {node.name} takes {takes}", node.span)
 
 
 def as_choice(bodies: list[Body]) -> list[Body]:

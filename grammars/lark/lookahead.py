@@ -170,14 +170,15 @@ def _boundary(part: Boundary, left: Parts, right: _Variant, wide: Widths, table:
         found.append(_Variant((part, more, *right.parts), right.ahead))
     # nothing follows in the terminal: after a word character \b says that none may come, after another \B does
     fine = charset.complement(part.word) if part.negated else part.word
-    last = last_characters(Concat(left), table)[0]
+    last, nothing = last_characters(Concat(left), table)
     if charset.intersection(last, fine) != last:
         mark, kind = (r"\B", "no word character") if part.negated else (r"\b", "a word character")
         raise UnsupportedFeature(
             f"{mark} at the end of a terminal is supported after {kind}; elsewhere it would ask for what must follow"
         )
-    done = Lookahead(End(), negated=False)
-    found.append(_Variant((Behind(fine, negated=False), done, *right.parts), (*right.ahead, Chars(part.word))))
+    done = () if most == 0 else (Lookahead(End(), negated=False),)
+    after = (Behind(fine, negated=False),) if nothing else ()
+    found.append(_Variant((*after, *done, *right.parts), (*right.ahead, Chars(part.word))))
     return found
 
 

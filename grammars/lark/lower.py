@@ -378,6 +378,8 @@ class _Lowering:
 
     def layout_terminals(self, space: Namespace) -> None:
         y = space.layout
+        if y is not None and self.lexer != "longest":
+            raise self.unsupported(space, "%layout needs lexer='longest'", y.span)
         for name in (y.indent, y.dedent) if y else ():
             slot = space.find(name.name, name.span)
             self.virtual[id(slot)] = self.cfg.virtual(name.name)

@@ -43,7 +43,7 @@ class Scanner:
 
     def __init__(self, source: Source) -> None:
         self.source, self.text = source, source.text
-        self.at = 0  # after the token that `peek` returned
+        self.at = int(self.text.startswith("\ufeff"))  # after the token that `peek` returned
         self.token = self._scan()
 
     def error(self, message: str, span: Span) -> GrammarError:

@@ -45,7 +45,6 @@ from grammars.limits import Limits
 from grammars.regex import charset, lower_regex, parse_regex
 from grammars.regex import syntax as rx
 from grammars.regex.lower import asserts, children
-from grammars.regex.widths import widths
 
 ASSERTION_DEPTH = 60  # nesting of pieces with assertions that the recursive lowering can carry
 _SUBSTRINGS = ("substring_chunks", "substring_words", "substring_chars")
@@ -226,16 +225,16 @@ class Terminals:
         """Under "longest": a regex whose lazy part ends before a greedy one that may be empty, with that part made lazy."""
         cut = split_lazy(tree, self.table) if self.longest else None
         if cut is None:
-            return tree, quantifiers(tree)
+            return tree, quantifiers(tree, self.table)
         first, rest = cut
         ends = variants(first, self.table, "longest")
         if len(ends) != 1 or ends[0].unless is not None:
-            return tree, quantifiers(tree)
+            return tree, quantifiers(tree, self.table)
         sealed = rx.Lowered(prefix_free(ends[0].node, self.table))
-        return rx.Concat((sealed, *rest)), Flags(greedy=True, sealed=True)
+        return rx.Concat((sealed, *rest)), Flags(greedy=True, open=True, sealed=True)
 
     def _sequence(self, given: list[Piece]) -> Piece:
-        flags = Flags.in_a_row([(p.flags, _may_be_empty(p, self.table)) for p in given])
+        flags = Flags.in_a_row([(p.flags, p.node) for p in given], self.table)
         plain = [p.lowered for p in given if p.lowered is not None]
         if len(plain) == len(given):
             return Piece(rx.Lowered(self.table.concat(*plain)), flags)
@@ -357,10 +356,6 @@ class _Runs:
 def _written_together(a: int, b: int, t: Table) -> int:
     """Two literals as one."""
     return t.literal(t.blobs[t.nodes[a][1]] + t.blobs[t.nodes[b][1]])
-
-
-def _may_be_empty(p: Piece, table: Table) -> bool:
-    return table.nullable(p.lowered) if p.lowered is not None else widths(p.node, table)[0] == 0
 
 
 _WORDS = re.compile(r"\w+|\W", re.DOTALL)

@@ -36,12 +36,16 @@ def _findings(cfg: Cfg, start: Symbol) -> Iterator[Finding]:
     yield from _named(cfg, find_unreachable(cfg, start), "unreachable", "the start does not lead to it")
     yield from _named(cfg, cyclic, "cyclic", "it derives itself: infinitely many trees")
     known = {*unproductive, *cyclic}
-    for n, sentence in [f for f in find_ambiguous(cfg) if f[0] not in known][:SHOWN]:
+    sentences: dict[str, tuple[Symbol, ...]] = {}
+    for n, sentence in find_ambiguous(cfg):
+        if n not in known:
+            sentences.setdefault(_rule(cfg, n), sentence)
+    for name, sentence in list(sentences.items())[:SHOWN]:
         shown = " ".join(cfg.terminals[s.index].name for s in sentence) or "the empty text"
-        yield Finding(_rule(cfg, n), "ambiguous", note=f"two trees for: {shown}")
-    own = [n for n in find_left_recursion(cfg) if not _MADE.search(cfg.nonterminals[n])]
-    for n in own[:SHOWN]:
-        yield Finding(_rule(cfg, n), "left-recursive", "information", "costs nothing here; not every tool reads it")
+        yield Finding(name, "ambiguous", note=f"two trees for: {shown}")
+    own = dict.fromkeys(_rule(cfg, n) for n in find_left_recursion(cfg) if not _MADE.search(cfg.nonterminals[n]))
+    for name in list(own)[:SHOWN]:
+        yield Finding(name, "left-recursive", "information", "costs nothing here; not every tool reads it")
 
 
 def _named(cfg: Cfg, which: list[int], keyword: str, note: str) -> Iterator[Finding]:

@@ -103,6 +103,11 @@ _LONG = {
 }  # fmt: skip
 
 
+def general_categories() -> tuple[str, ...]:
+    """The names of General_Category values, short and long."""
+    return tuple(sorted({*_LONG, *_LONG.values()}))
+
+
 @functools.lru_cache(maxsize=64)
 def unicode_property(name: str) -> Ranges | None:
     """The code points of ``\\p{name}``: General_Category (short, long or with its key) and a few binary properties."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from itertools import product
 
 from grammars.ir import UNBOUNDED, Op, Table
@@ -58,7 +59,7 @@ def _times(body: Widths, least: int, most: int | None) -> Widths:
 
 
 def _node_widths(root: int, table: Table) -> Widths:
-    known: dict[int, Widths] = {}
+    known: dict[int, Widths] = table.known.setdefault(_one_node, {})
     stack = [root]
     while stack:
         i = stack[-1]
@@ -133,6 +134,41 @@ def _few(found: list[Spelling], limit: int) -> list[Spelling] | None:
     return unique if len(unique) <= limit else None
 
 
+def alphabet(node: Node, table: Table) -> Ranges:
+    """A set that holds every character of every match."""
+    if isinstance(node, Chars):
+        return node.ranges
+    if isinstance(node, Concat | Union):
+        below = node.parts if isinstance(node, Concat) else node.branches
+        return charset.normalise(r for b in below for r in alphabet(b, table))
+    if isinstance(node, Repeat):
+        return alphabet(node.body, table)
+    return _bottom_up(node.node, table, _one_alphabet) if isinstance(node, Lowered) else ()
+
+
+def first_characters(node: Node, table: Table) -> tuple[Ranges, bool]:
+    """(a set that holds the first character of every match, may the match be empty)."""
+    if isinstance(node, Chars):
+        return node.ranges, False
+    if isinstance(node, Concat):
+        found: Ranges = ()
+        for part in node.parts:
+            ranges, empty = first_characters(part, table)
+            found = charset.normalise((*found, *ranges))
+            if not empty:
+                return found, False
+        return found, True
+    if isinstance(node, Union):
+        starts = [first_characters(b, table) for b in node.branches]
+        return charset.normalise(r for e in starts for r in e[0]), any(e[1] for e in starts)
+    if isinstance(node, Repeat):
+        ranges, empty = first_characters(node.body, table)
+        return ranges, empty or node.least == 0
+    if isinstance(node, Lowered):
+        return _bottom_up(node.node, table, _one_first), table.nullable(node.node)
+    return (), True
+
+
 def last_characters(node: Node, table: Table) -> tuple[Ranges, bool]:
     """(a set that holds the last character of every match, may the match be empty)."""
     if isinstance(node, Chars):
@@ -152,32 +188,65 @@ def last_characters(node: Node, table: Table) -> tuple[Ranges, bool]:
         ranges, empty = last_characters(node.body, table)
         return ranges, empty or node.least == 0
     if isinstance(node, Lowered):
-        return _node_last(node.node, table), table.nullable(node.node)
+        return _bottom_up(node.node, table, _one_last), table.nullable(node.node)
     assert isinstance(node, Start | End | Boundary | Behind | Lookahead)
     return (), True
 
 
-def _node_last(root: int, table: Table) -> Ranges:
-    known: dict[int, Ranges] = {}
+def _bottom_up(root: int, table: Table, one: Callable[[int, Table, dict[int, Ranges]], Ranges]) -> Ranges:
+    """A property of a regex node, computed for those below it first, and once for each."""
+    known: dict[int, Ranges] = table.known.setdefault(one, {})
     stack = [root]
     while stack:
         i = stack[-1]
         missing = [c for c in table.operands(i) if c not in known]
         if i in known or not missing:
             stack.pop()
-            known.setdefault(i, _one_last(i, table, known))
+            known.setdefault(i, one(i, table, known))
         else:
             stack.extend(missing)
     return known[root]
 
 
+def _one_alphabet(i: int, table: Table, known: dict[int, Ranges]) -> Ranges:
+    op, *x = table.nodes[i]
+    if op in (Op.LITERAL, Op.STRINGS):
+        return charset.normalise((ord(c), ord(c)) for b in x for c in table.blobs[b].decode(errors="replace"))
+    if op == Op.CONCAT:
+        return charset.normalise(r for c in x for r in known[c])
+    return _shared(i, table, known)
+
+
+def _one_first(i: int, table: Table, known: dict[int, Ranges]) -> Ranges:
+    op, *x = table.nodes[i]
+    if op in (Op.LITERAL, Op.STRINGS):
+        words = [table.blobs[b].decode(errors="replace") for b in x]
+        return charset.normalise((ord(w[0]), ord(w[0])) for w in words if w)
+    return _in_order(x, table, known) if op == Op.CONCAT else _shared(i, table, known)
+
+
+def _in_order(row: Iterable[int], table: Table, known: dict[int, Ranges]) -> Ranges:
+    found: Ranges = ()
+    for c in row:
+        found = charset.normalise((*found, *known[c]))
+        if not table.nullable(c):
+            break
+    return found
+
+
 def _one_last(i: int, table: Table, known: dict[int, Ranges]) -> Ranges:
     op, *x = table.nodes[i]
-    if op == Op.CLASS:
-        return tuple(zip(x[::2], x[1::2], strict=True))
     if op in (Op.LITERAL, Op.STRINGS):
         words = [table.blobs[b].decode(errors="replace") for b in x]
         return charset.normalise((ord(w[-1]), ord(w[-1])) for w in words if w)
+    return _in_order(reversed(x), table, known) if op == Op.CONCAT else _shared(i, table, known)
+
+
+def _shared(i: int, table: Table, known: dict[int, Ranges]) -> Ranges:
+    """What alphabets, first and last characters have in common."""
+    op, *x = table.nodes[i]
+    if op == Op.CLASS:
+        return tuple(zip(x[::2], x[1::2], strict=True))
     if op == Op.OR:
         return charset.normalise(r for c in x for r in known[c])
     if op == Op.REPEAT:
@@ -186,12 +255,5 @@ def _one_last(i: int, table: Table, known: dict[int, Ranges]) -> Ranges:
         found: Ranges = charset.ANY
         for c in x:
             found = charset.intersection(found, known[c])
-        return found
-    if op == Op.CONCAT:
-        found = ()
-        for c in reversed(x):
-            found = charset.normalise((*found, *known[c]))
-            if not table.nullable(c):
-                break
         return found
     return () if op in (Op.EPSILON, Op.EMPTY) else charset.ANY

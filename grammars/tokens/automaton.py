@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grammars.errors import EmptyLanguage
+from grammars.errors import ConstrainError, EmptyLanguage
 from grammars.grammar import Grammar
+from grammars.json_schema.witness import failing_path
 from grammars.kernel import native
 from grammars.limits import DEFAULT_LIMITS, Limits
 from grammars.tokens.vocabulary import Vocabulary
@@ -33,6 +34,11 @@ class Report:
     rows: tuple[Any, ...]
     distance: str = "an upper bound with a witness: the canonical completion in the fewest tokens"
     compile_work: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: one row a keyword, `path` a JSON pointer."""
+        rows = [{"path": r.path, "keyword": r.keyword, "status": r.status, "note": r.note} for r in self.rows]
+        return {"kind": self.kind, "options": self.options, "distance": self.distance, "keywords": rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,26 +220,48 @@ def compile_grammar(grammar: Grammar, vocabulary: Vocabulary, limits: Limits | N
     beyond `limits`. Cost: linear in the grammar for schemas without alternatives on containers; the rest is lazy.
     """
     limits = limits or grammar.limits or DEFAULT_LIMITS
+    try:
+        kernel = _compiled(grammar, vocabulary, limits)
+    except EmptyLanguage as e:
+        path = _failing_path(grammar, vocabulary, limits)
+        raise EmptyLanguage(f"{e.message}: the {grammar.kind} accepts nothing", path=path) from None
+    return TokenAutomaton(grammar, vocabulary, kernel, limits)
+
+
+def _compiled(grammar: Grammar, vocabulary: Vocabulary, limits: Limits) -> Any:
     words, blobs = grammar.packed()
     o = grammar.options
-    try:
-        kernel = native.Automaton.compile(
-            vocabulary.kernel,
-            words,
-            blobs,
-            grammar.root,
-            grammar.kind != "json_schema",
-            o.get("numbers") == "plain",
-            o.get("order") == "schema",
-            limits.number_digits,
-            limits.exponent_digits,
-            limits.compile_work,
-            limits.mask_work,
-            {name: vocabulary.special_ids(name) for name in grammar.specials},
-        )
-    except EmptyLanguage as e:
-        raise EmptyLanguage(f"{e.message}: the {grammar.kind} accepts nothing", path="#") from None
-    return TokenAutomaton(grammar, vocabulary, kernel, limits)
+    return native.Automaton.compile(
+        vocabulary.kernel,
+        words,
+        blobs,
+        grammar.root,
+        grammar.kind != "json_schema",
+        o.get("numbers") == "plain",
+        o.get("order") == "schema",
+        limits.number_digits,
+        limits.exponent_digits,
+        limits.compile_work,
+        limits.mask_work,
+        {name: vocabulary.special_ids(name) for name in grammar.specials},
+    )
+
+
+def _failing_path(grammar: Grammar, vocabulary: Vocabulary, limits: Limits) -> str:
+    """The part of a schema that has no witness; the root of everything else."""
+    if grammar.kind != "json_schema":
+        return "#"
+
+    def empty(sub: Any) -> bool:
+        try:
+            _compiled(grammar.part(sub), vocabulary, limits)
+        except EmptyLanguage:
+            return True
+        except ConstrainError:
+            pass
+        return False
+
+    return failing_path(grammar.lowered.schema, empty)
 
 
 def fill_masks(matchers: Sequence[Matcher], rows: Any, budgets: Sequence[int | None] | None = None) -> list[bool]:

@@ -119,20 +119,20 @@ def _read_decoder(spec: dict[str, Any] | None, out: _Decoder) -> None:
 
 
 def _from_tokenizers(tokenizer: Any, ends: list[int]) -> Extracted:
-    # The vocabulary is most of the JSON and is read through `get_vocab` instead.
-    spec = json.loads(tokenizer.to_str())
+    # Only two parts of the tokenizer's JSON are read: the rest, vocabulary and merges, takes longer than everything else here.
+    part = tokenizer.decoder
     decoder = _Decoder()
-    _read_decoder(spec.get("decoder"), decoder)
+    _read_decoder(None if part is None else json.loads(part.__getstate__()), decoder)
     vocab: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
     tokens: list[bytes | None] = [None] * (max(vocab.values(), default=-1) + 1)
-    added = {t["id"]: t for t in spec.get("added_tokens", ())}
-    specials = {t["content"]: i for i, t in added.items() if t["special"]}
+    added = tokenizer.get_added_tokens_decoder()
+    specials = {t.content: i for i, t in added.items() if t.special}
     first: dict[int, bytes] = {}
     alphabet = byte_alphabet()
     table = {ord(c): chr(b) for c, b in alphabet.items()}
     for text, i in vocab.items():
         if i in added:
-            tokens[i] = None if added[i]["special"] else added[i]["content"].encode()
+            tokens[i] = None if added[i].special else added[i].content.encode()
         elif decoder.byte_level:
             tokens[i] = _byte_level(text, table)
         else:

@@ -11,68 +11,70 @@ import random
 
 import numpy as np
 import pytest
-from oracles_cfg import Rules, random_rules, texts
+from oracles_cfg import Rules, random_rules, random_rules_with_documents, texts
 
 import constrain
 
 LETTERS = constrain.Vocabulary([b"a", b"b", b"ab", b"ba", b"aa", b"bab", b"abab", b"aabb", b"bbb", None], [9])
-LENGTH = 6
+DIGITS = constrain.Vocabulary([*(bytes([c]) for c in b"12,[]"), b"12", b"[1", b"1]", b"],", b"11,", b"]1[", None], [11])
 
 
-def check(rules: Rules, longest: bool, cold: bool) -> int:
+def check(rules: Rules, longest: bool, cold: bool, vocabulary=LETTERS, length: int = 6) -> int:
     """Judge one grammar; returns the number of texts judged."""
-    accepted = {t for t in texts("ab", LENGTH) if rules.accepts(t, longest)}
+    alphabet = "".join(t.decode() for t in vocabulary.tokens if t is not None and len(t) == 1)
+    short = list(texts(alphabet, length))
+    accepted = {t for t in short if rules.accepts(t, longest)}
     if cold:
-        LETTERS.clear()
+        vocabulary.clear()
     try:
-        automaton = constrain.compile(rules.grammar(longest), LETTERS)
+        automaton = constrain.compile(rules.grammar(longest), vocabulary)
     except constrain.EmptyLanguage:
         assert not accepted, (rules, longest, sorted(accepted)[:3])
         return 1
     live = {t[:n] for t in accepted for n in range(len(t) + 1)}
     judged = 0
-    for text in texts("ab", LENGTH):
+    for text in short:
         judged += 1
         assert automaton.accepts(text) == (text in accepted), (rules, longest, text)
         viable = automaton.viable(text) == len(text)
-        if text in live:
-            assert viable, (rules, longest, text)
-        if (viable and text not in live) or len(text) < 4:
-            judged += state(automaton, rules, longest, text) if viable else 0
+        assert viable or text not in live, (rules, longest, text)
+        if viable and (text not in live or len(text) < length - 2):
+            judged += state(automaton, rules, longest, text)
     return judged
 
 
 def state(automaton, rules: Rules, longest: bool, text: str) -> int:
-    """One live prefix: its completion, its mask, its distance."""
-    matcher, row = automaton.matcher(), LETTERS.new_rows()[0]
+    """One live prefix: its completion and its mask."""
+    vocabulary = automaton.vocabulary
+    matcher, row = automaton.matcher(), vocabulary.new_rows()[0]
     for c in text:
-        assert matcher.advance("ab".index(c))
+        assert matcher.advance(vocabulary.tokens.index(c.encode()))
     whole = text + matcher.completion().decode()
     assert rules.accepts(whole, longest), (rules, longest, text, whole)
     matcher.fill_mask(row)
     got = set(np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")).tolist())
     want = {
         i
-        for i, t in enumerate(LETTERS.tokens)
+        for i, t in enumerate(vocabulary.tokens)
         if t is not None and automaton.viable(text.encode() + t) == len(text) + len(t)
     }
     if rules.accepts(text, longest):
-        want.add(9)
+        want.update(vocabulary.eos_token_ids)
     assert got == want, (rules, longest, text, got, want)
-    assert got == {t for t in range(10) if matcher.allows(t)}, (rules, longest, text)
+    assert got == {t for t in range(len(vocabulary)) if matcher.allows(t)}, (rules, longest, text)
     return 1
 
 
-def run(seeds: range) -> int:
+def run(seeds: range, grammar=random_rules, **options) -> int:
     """Judge the grammars of these seeds. Where it is undecided within the limits whether anything can follow, that must be
     said; it is rare."""
     judged = undecided = 0
     for seed in seeds:
         rng = random.Random(seed)
-        rules = random_rules(rng)
+        rules = grammar(rng)
         for longest in (True, False):
             try:
-                judged += check(rules, longest, cold=seed % 20 == 0)
+                judged += check(rules, longest, cold=seed % 20 == 0, **options)
             except constrain.LimitExceeded:
                 undecided += 1
     assert undecided <= len(seeds) // 10
@@ -81,6 +83,12 @@ def run(seeds: range) -> int:
 
 def test_small_grammars_cold_and_warm():
     assert run(range(120)) > 20_000
+
+
+def test_documents_among_lexemes():
+    """An embedded document competes with no lexeme, and ends wherever the parse can go on."""
+    options = {"grammar": random_rules_with_documents, "vocabulary": DIGITS, "length": 4}
+    assert run(range(40), **options) > 30_000
 
 
 @pytest.mark.slow

@@ -125,7 +125,7 @@ def test_batches_messages_and_seeds(loaded):
 
 def test_unknown_samplers_are_refused_by_name(loaded):
     with pytest.raises(constrain.UnsupportedFeature, match="sampler"):
-        constrain.generate(loaded[0], "x", int, loaded[1], sampler="cars")
+        constrain.generate(loaded[0], "x", int, loaded[1], sampler="other")
 
 
 def test_targets_keep_the_declared_order():
@@ -162,6 +162,10 @@ def test_check_and_explain(tmp_path, capsys):
     assert cli.main(["check", "--schema", str(schema), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert {r["keyword"]: r["status"] for r in report["keywords"]}["title"] == "annotation"
+    assert cli.main(["check", "--schema", str(schema), "--json", "--subset", "openai"]) == 2
+    refused = json.loads(capsys.readouterr().out)["refused"]
+    assert refused["error"] == "UnsupportedFeature"
+    assert refused["path"] == "#"
     text = tmp_path / "t.json"
     text.write_text('{"a": "x"}\n')
     assert cli.main(["explain", "--schema", str(schema), str(text)]) == 1

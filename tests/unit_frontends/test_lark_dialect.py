@@ -48,6 +48,7 @@ def check(text: str, accepted: list[str], refused: list[str], **options) -> None
         ('start: outer{"a"}\nouter{x}: inner{x, "b"} inner{x x, x}\ninner{p, q}: p q p', ["aba" + "aaaaa"], ["aba"]),
         ('start: A | B\nA: "x" B\nB: "b" | /c+/ "d"~2', ["xb", "xccdd", "b", "cdd"], ["x", "cd"]),
         ('start: "a"* "b"\n%ignore /[ ]+/\n%ignore C\nC: "#" /[^\\n]*/ "\\n"', [" a #x\n a b", "b #\n"], ["a#b"]),
+        ('\ufeffstart: "a"\r\n  | "b"\r\n\r\n// c\r\nA: "x"\r\n', ["a", "b"], ["x"]),
         ('start: a-b-c x->y\na-b-c: "1"\nx: "2"', ["12"], ["1"]),
         ("start: /\\// /[/\\]]/".replace("[/", "[\\/"), ["//", "/]"], ["/"]),
         ("start: /\\x2b\\+/ /\\u00e9/", ["++é"], ["+é"]),
@@ -361,6 +362,8 @@ def test_what_is_not_enforced_is_refused_by_name(text, message):
 
 
 def test_errors_of_arguments():
+    with pytest.raises(constrain.UnsupportedFeature, match="lexer='longest'"):
+        constrain.lark('start: "a" N\nN: /\\n */\n%layout N I D', lexer="any")
     with pytest.raises(constrain.GrammarError, match="no rule 'begin'"):
         constrain.lark('start: "a"', start="begin")
     with pytest.raises(constrain.GrammarError, match="unknown lexer"):
@@ -396,6 +399,7 @@ HOSTILE = [
     "a{" * 5000,
     "start: " + "x{" * 3000,
     "start: " + "/a/ " * 20_000,
+    "start: A\nA: " + "/a*/ " * 3_000 + "/b+?/",
     'start: "a" ' * 100_000,
     "\\\n" * 50_000 + 'start: "a"',
     "// c\n" * 50_000 + 'start: "a"',

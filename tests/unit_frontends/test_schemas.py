@@ -141,3 +141,80 @@ def test_scaling_has_no_cliffs():
     a = compiled({"type": "array", "maxItems": 10_000})
     assert a.accepts("[" + "1," * 9_999 + "1]")
     assert not a.accepts("[" + "1," * 10_000 + "1]")
+
+
+def test_nullable_is_an_option():
+    schema = {"type": "string", "nullable": True}
+    assert not compiled(schema).accepts("null")
+    assert compiled(schema, nullable=True).accepts("null")
+    assert not compiled({"type": "string", "nullable": False}, nullable=True).accepts("null")
+    listed = compiled({"type": "string", "nullable": True, "enum": ["a"]}, nullable=True)
+    assert listed.accepts('"a"')
+    assert not listed.accepts("null")  # enum says which values there are
+    row = next(r for r in compiled(schema, nullable=True).report.rows if r.keyword == "nullable")
+    assert row.status == "enforced"
+    assert next(r for r in compiled(schema).report.rows if r.keyword == "nullable").status == "annotation"
+
+
+STRICT = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"type": ["string", "null"]}},
+    "required": ["a", "b"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "rule"),
+    [
+        ({"additionalProperties": True}, "#", "additionalProperties must be false"),
+        ({"required": ["a"]}, "#", "'b' is not"),
+        ({"type": "array", "items": {}}, "#", "root must be an object"),
+        ({"anyOf": [{"type": "object"}]}, "#", "root must be an object"),
+        ({"properties": {"a": {"oneOf": [{}]}}, "required": ["a"]}, "#/properties/a/oneOf", "oneOf is not supported"),
+        ({"properties": {"a": {"minLength": 1}}, "required": ["a"]}, "#/properties/a/minLength", "minLength"),
+        ({"properties": {"a": {"format": "uri"}}, "required": ["a"]}, "#/properties/a/format", "'uri'"),
+        ({"$defs": {"x": {"type": "object"}}}, "#/$defs/x", "additionalProperties"),
+        ({"properties": {"a": {"enum": list(range(1001))}}, "required": ["a"]}, "#", "1001 enum values"),
+        ({"properties": {"a": {"enum": ["x" * 70 + str(i) for i in range(251)]}}, "required": ["a"]}, "#/properties/a", "15000"),
+    ],
+)  # fmt: skip
+def test_the_strict_subset_of_openai(change, path, rule):
+    assert compiled(STRICT, subset="openai").accepts('{"a":1,"b":null}')
+    with pytest.raises(constrain.UnsupportedFeature, match=rule) as e:
+        compiled({**STRICT, **change}, subset="openai")
+    assert e.value.path == path
+
+
+def test_eleven_levels_are_one_too_many_for_openai():
+    schema = {"type": "string"}
+    for levels in range(1, 12):
+        schema = {**STRICT, "properties": {"a": schema}, "required": ["a"]}
+        if levels <= 10:
+            compiled(schema, subset="openai")
+    with pytest.raises(constrain.UnsupportedFeature, match="11 levels"):
+        compiled(schema, subset="openai")
+
+
+@pytest.mark.parametrize(("schema", "path"), [
+    ({"type": "object", "properties": {"a": {"type": "array", "items": {"enum": []}, "minItems": 1}}, "required": ["a"]},
+     "#/properties/a/items"),
+    ({"allOf": [{}, {"type": "integer", "minimum": 2, "maximum": 1}]}, "#/allOf/1"),
+    ({"type": "integer", "allOf": [{"minimum": 2}, {"maximum": 1}]}, "#"),
+    ({"$defs": {"x/y": {"not": {}}}, "type": "object", "properties": {"~": {"$ref": "#/$defs/x~1y"}}, "required": ["~"]},
+     "#/properties/~0"),
+])  # fmt: skip
+def test_unsatisfiable_schemas_name_the_part_without_a_witness(schema, path):
+    with pytest.raises(constrain.EmptyLanguage) as e:
+        compiled(schema)
+    assert e.value.path == path
+
+
+def test_integers_of_draft_4_are_a_matter_of_spelling():
+    """Draft 4, section 3.5: a number without a fraction or an exponent. The oracle of the regressions reads values."""
+    others = compiled({"minimum": 0, "exclusiveMinimum": True, "type": "number", "not": {"type": "integer"}}, draft="4")
+    assert all(others.accepts(t) for t in ("2.01", "0.5", "25e-1", "10.25", "2.0", "2e0"))
+    assert not any(others.accepts(t) for t in ("2", "0", "0.0", "-0.5", "10"))
+    one = compiled({"oneOf": [{"minimum": 1.25, "maximum": 2.25}, {"type": "integer"}], "type": "number"}, draft="4")
+    assert all(one.accepts(t) for t in ("3", "1.5", "2.25", "-4", "2.0"))
+    assert not any(one.accepts(t) for t in ("2", "2.5", "1.24", "3.25", "3.0"))

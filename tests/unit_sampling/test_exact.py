@@ -6,6 +6,7 @@ Every gate stands beside a control that breaks the method in one place and must 
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -13,8 +14,18 @@ import sampling_suites as suites
 import sampling_truth as truth
 
 from decoders.sampling import walks
+from decoders.sampling.arithmetic import arithmetic
+from decoders.sampling.awrs import awrs
+from decoders.sampling.lookahead import LookAhead, lookahead
+from decoders.sampling.markov import markov
+from decoders.sampling.masked import asap, masked
+from decoders.sampling.registry import run
 from decoders.sampling.rejection import cars, distinct, rejection
-from decoders.sampling.trie import lockstep
+from decoders.sampling.result import NO_MASS, SamplingError
+from decoders.sampling.smc import smc
+from decoders.sampling.target import Target
+from decoders.sampling.trie import lockstep, tilt
+from decoders.toy import TableAutomaton, TableModel
 
 GATE = 3.3  # z-score; p > 1e-3 with room for several tests
 
@@ -22,7 +33,7 @@ GATE = 3.3  # z-score; p > 1e-3 with room for several tests
 def ith(sampler, target, at, runs, seed, **options):
     """Samples number `at` (from 1) of independent runs, each with a trie of its own."""
     rng = np.random.default_rng(seed)
-    return [sampler(suites.fresh(target), max(at), rng, **options).sequences for _ in range(runs)]
+    return [run(sampler, suites.fresh(target), max(at), rng, **options).sequences for _ in range(runs)]
 
 
 @pytest.mark.parametrize("options", [{}, {"batch": 8}, {"frontier": 6}], ids=str)
@@ -31,11 +42,11 @@ def test_cars_is_exact_at_every_position(options):
     for seed, runs in ((0, 1500), (1, 300), (2, 300)):
         found = ith(cars, target, (1, 2, 12), runs, seed, **options)
         for at in (1, 2, 12):
-            assert truth.chi_square(suite.target, [run[at - 1] for run in found]) < GATE
+            assert truth.chi_square(suite.target, [row[at - 1] for row in found]) < GATE
         if runs < 1500:
             continue
         pairs = {(x, y): float(suite.target[x] * suite.target[y]) for x, y in itertools.product(suite.target, repeat=2)}
-        assert truth.chi_square(pairs, [(run[0], run[1]) for run in found]) < GATE
+        assert truth.chi_square(pairs, [(row[0], row[1]) for row in found]) < GATE
 
 
 def test_cars_and_rejection_are_exact_on_t2():
@@ -50,11 +61,11 @@ def test_cars_and_rejection_are_exact_on_t2():
 
 
 def test_first_finishers_and_repaired_tries_are_seen():
-    """Controls: the first of eight tries to finish instead of the first by index; a new mask applied within the try."""
+    """Controls: the first of 64 tries to finish instead of the first by index; a new mask applied within the try."""
     suite, target = suites.t2("a")
     rng = np.random.default_rng(2)
     finished = []
-    for _ in range(1500):
+    for _ in range(400):
         trie = suites.fresh(target)
         done: list[tuple[int, ...]] = []
 
@@ -65,17 +76,19 @@ def test_first_finishers_and_repaired_tries_are_seen():
             return d
 
         while not done:
-            trie.round += 1
-            for d in lockstep(trie, [timed(walks.adaptive(trie, True, rng)) for _ in range(8)]):
-                trie.back_up(d.path)
+            lockstep(trie, [timed(walks.adaptive(trie, True, rng)) for _ in range(64)])
+            trie.settle()
         finished.append(done[0])
-    assert truth.chi_square(suite.target, finished) > GATE
+    lengths = {n: sum(p for x, p in suite.target.items() if len(x) == n) for n in range(2, 10)}
+    assert truth.chi_square(lengths, [len(x) for x in finished]) > 5
     true = sum(len(x) * p for x, p in suite.target.items())
     assert np.mean([len(x) for x in finished]) < true - 0.3
     repaired = []
     for _ in range(1500):
         trie = suites.fresh(target)
-        repaired += [d.tokens for d in walks.run_round(trie, [walks.guided(trie, lambda n: n.p * n.bound, rng)])]
+        repaired += [
+            d.tokens for d in walks.run_round(trie, [walks.guided(trie, lambda n: tilt(n.p, n.log_bound), rng)])
+        ]
     assert truth.chi_square(suite.target, repaired) > 10
 
 
@@ -83,7 +96,7 @@ def test_acceptance_grows_and_prefixes_are_evaluated_once():
     suite, target = suites.t2("b")
     trie = suites.fresh(target)
     result = cars(trie, 1000, np.random.default_rng(3))
-    bounds = [step["bound"] for step in result.trace]
+    bounds = [np.exp(step["log_bound"]) for step in result.trace]
     assert all(a >= b - 1e-12 for a, b in itertools.pairwise(bounds))
     assert bounds[-1] >= suite.z
     assert result.draws / len(result) < 4.0  # plain rejection: 59.9
@@ -98,12 +111,12 @@ def test_without_replacement_is_exact_in_order_and_not_independent():
         if x != y
     }  # fmt: skip
     found = ith(distinct, target, (2,), 3000, 4)
-    assert truth.chi_square(pairs, [(run[0], run[1]) for run in found]) < GATE
+    assert truth.chi_square(pairs, [(row[0], row[1]) for row in found]) < GATE
     batched = ith(distinct, target, (2,), 2000, 4, batch=4)
-    assert truth.chi_square(pairs, [(run[0], run[1]) for run in batched]) < GATE
+    assert truth.chi_square(pairs, [(row[0], row[1]) for row in batched]) < GATE
     # control: reported as independent draws they fail
     full = ith(distinct, target, (12,), 300, 5)
-    assert abs(truth.chi_square(suite.target, [x for run in full for x in run])) > GATE
+    assert abs(truth.chi_square(suite.target, [x for row in full for x in row])) > GATE
 
 
 def test_the_bracket_always_holds_and_closes():
@@ -111,8 +124,8 @@ def test_the_bracket_always_holds_and_closes():
     trie = suites.fresh(target)
     result = distinct(trie, 300, np.random.default_rng(1))
     for step in result.trace:
-        assert step["lower"] <= suite.z * (1 + 1e-12)
-        assert step["upper"] >= suite.z * (1 - 1e-12)
+        assert step["log_lower"] <= np.log(suite.z) + 1e-12
+        assert step["log_upper"] >= np.log(suite.z) - 1e-12
     assert result.covered <= sum(suite.target[x] for x in result.sequences) <= 1
     # the texts are put back: the trie serves exact independent draws afterwards
     again = cars(trie, 1500, np.random.default_rng(2))
@@ -130,11 +143,11 @@ def test_bounds_in_half_precision_are_seen():
     suite, target = suites.t2("a")
     trie = suites.fresh(target)
     trie.expand_frontier(20_000)
-    assert trie.root.future == pytest.approx(suite.z, rel=1e-12)
+    assert trie.root.log_future == pytest.approx(np.log(suite.z), abs=1e-12)
     for node in reversed(trie.nodes):
         if node.parent is not None:
-            node.parent.bound[node.index] = np.float16(node.future)
-    assert abs(trie.root.future / suite.z - 1) > 1e-6
+            node.parent.log_bound[node.index] = np.log(np.float16(np.exp(node.log_future)))
+    assert abs(trie.root.log_future - np.log(suite.z)) > 1e-6
 
 
 def test_plain_masks_change_the_work_and_not_the_law():
@@ -142,6 +155,92 @@ def test_plain_masks_change_the_work_and_not_the_law():
     result = cars(suites.fresh(target), 2500, np.random.default_rng(8), max_tries=60_000)
     assert "rejected at the limit" in result.support
     assert truth.chi_square(suite.target, result.sequences) < GATE
+
+
+def test_every_sampler_leaves_the_trie_fit_for_exact_ones():
+    """What weighted samplers learnt must agree along every edge, dropped particles included."""
+    suite, target = suites.t2("a", most=5)
+    found = []
+    for seed in range(250):
+        rng, trie = np.random.default_rng(seed), suites.fresh(target)
+        smc(trie, 6, rng, threshold=0.9)
+        asap(trie, 2, rng)
+        markov(trie, 2, rng, steps=2, cut="uniform")
+        lookahead(trie, 2, rng)
+        arithmetic(trie, 2, rng, shifts=1)
+        for node in trie.nodes:
+            if node.parent is not None:
+                assert node.parent.log_bound[node.index] == pytest.approx(node.log_future, abs=1e-12)
+        found += cars(trie, 4, rng).sequences[:4]
+    assert truth.chi_square(suite.target, found) < GATE
+    assert trie.root.log_future >= np.log(suite.z) - 1e-12
+
+
+def test_bounds_taken_from_another_prefix_of_the_same_state_are_seen():
+    """Control: pooling what is known of futures over prefixes that share an automaton state, and trusting it."""
+    suite, target = suites.t2("b", most=5)
+    found = []
+    for seed in range(500):
+        rng, trie = np.random.default_rng(seed), suites.fresh(target)
+        trie.expand_frontier(60)
+        pooled: dict[tuple[int, int], list[float]] = {}
+        for node in trie.nodes:
+            pooled.setdefault((node.state, node.remaining), []).append(node.log_future)
+        for node in trie.nodes:
+            for k, t in enumerate(node.tokens[: node.ends].tolist()):
+                known = pooled.get((target.graph.step(node.state, t), node.remaining - 1))
+                if known:
+                    node.log_bound[k] = np.log(np.mean(np.exp(known)))
+        found += cars(trie, 1, rng, max_tries=2000).sequences
+    assert truth.chi_square(suite.target, found) > GATE
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_models_automata_and_lengths(seed):
+    suite, target = suites.random_suite(seed)
+    rng = np.random.default_rng(seed)
+    result = cars(suites.fresh(target), 1500, rng, batch=4, max_tries=400_000)
+    assert len(result) == 1500
+    assert truth.chi_square(suite.target, result.sequences) < GATE
+    for sampler in (masked, lookahead):
+        result = sampler(suites.fresh(target), 600, rng, batch=8)
+        assert result.bracket[0] - 1e-9 <= np.log(suite.z) <= result.bracket[1] + 1e-9
+        assert abs(np.expm1(result.log_z - np.log(suite.z))) < 4.5 * result.stderr + 1e-9
+    trie = suites.fresh(target)
+    trie.expand_frontier(10**6)
+    assert trie.root.log_future == pytest.approx(np.log(suite.z), abs=1e-9)
+
+
+def test_futures_below_the_range_of_floats_are_kept():
+    """A text of 300 forced tokens of probability 1e-4 each: p is 1e-1200."""
+    rule = lambda prefix: [1e-4, 0.9998, 1e-4]  # noqa: E731
+    table = np.full((301, 3), -1)
+    table[np.arange(300), 0] = np.arange(1, 301)
+    target = Target(TableModel(3, rule), TableAutomaton(table, [300], [2]), 300)
+    log_z = 301 * np.log(1e-4)
+    for sampler in (masked, lookahead, asap):
+        result = sampler(suites.fresh(target), 3, np.random.default_rng(0))
+        assert result.log_z == pytest.approx(log_z)
+        assert result.bracket == pytest.approx((log_z, log_z))
+        assert result.covered == pytest.approx(1.0)
+    twisted = smc(trie := suites.fresh(target), 4, np.random.default_rng(0), twist=LookAhead(trie).log_values)
+    assert twisted.log_z == pytest.approx(log_z)
+    short = cars(suites.fresh(target), 1, np.random.default_rng(0), max_tries=400)
+    assert short.failure is None or "log Z is at most" in short.failure
+
+
+def test_no_mass_is_a_certain_failure_and_has_its_name():
+    rule = lambda prefix: [0.0, 1.0, 0.0]  # noqa: E731
+    table = np.array([[1, -1, -1], [-1, -1, -1]])
+    target = Target(TableModel(3, rule), TableAutomaton(table, [1], [2]), 3)
+    for sampler in (masked, asap, cars, rejection, distinct, lookahead, markov, smc, awrs, arithmetic):
+        result = sampler(suites.fresh(target), 3, np.random.default_rng(0))
+        assert len(result) == 0
+        assert result.failure == NO_MASS
+        assert result.log_z is None
+        assert result.bracket[1] == -np.inf
+        with pytest.raises(SamplingError, match="no mass"):
+            result.choose(np.random.default_rng(0))
 
 
 def test_a_trie_that_forgets_keeps_the_law():
@@ -153,6 +252,14 @@ def test_a_trie_that_forgets_keeps_the_law():
         found.append(cars(trie, 5, rng).sequences[4])
         assert trie.entries <= 8
     assert truth.chi_square(suite.target, found) < GATE
+    # texts below forgotten nodes are not taken out, and must not be counted twice
+    rng = np.random.default_rng(7)
+    sums = np.array([[math.fsum(np.exp(forgetful(rng).log_weights))] for _ in range(400)])
+    assert suites.worst(sums, np.array([float(suite.z)])) < 4
+
+
+def forgetful(rng):
+    return lookahead(walks.PrefixTrie(suites.t1()[1], max_entries=8), 12, rng)
 
 
 def test_shortfalls_are_reported_and_never_filled_up():
@@ -161,3 +268,4 @@ def test_shortfalls_are_reported_and_never_filled_up():
     assert len(result) < 50
     assert "accepted in 300 tries" in result.failure
     assert "failure" in result.table()
+    assert "log Z is at most" in cars(suites.fresh(target), 50, np.random.default_rng(0), max_tries=60).failure

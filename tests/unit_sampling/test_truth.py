@@ -21,6 +21,25 @@ def test_t1():
     assert truth.total_variation(suite.target, suite.masked) == pytest.approx(0.441176, abs=1e-6)
 
 
+def test_the_other_toys():
+    assert truth.t1("1").z == Fraction(17, 32)
+    assert truth.t1("1").masked[(1, 1, 1, 1, 1, 2)] == Fraction(1, 2)
+    assert truth.t1(length=3).z == Fraction(5, 8)
+
+
+def test_restart_chains_have_the_golden_laws():
+    suite = truth.t2(truth.t2a_rule)
+    golden = {1: (0.8430, 2.7692), 2: (0.7626, 2.0850), 3: (0.7045, 1.7017), 5: (0.6016, 1.2092), 10: (0.4058, 0.5701),
+              20: (0.1925, 0.1390), 50: (0.0219, 0.0019)}  # fmt: skip
+    for texts, (tv, kl) in golden.items():  # the first text of a chain is a masked one
+        law = truth.restart_chain(suite, texts - 1)
+        assert truth.total_variation(suite.target, law) == pytest.approx(tv, abs=6e-5)
+        assert truth.divergence(law, suite.target) == pytest.approx(kl, abs=6e-5)
+    small = truth.t2(truth.t2a_rule, 4)
+    start = lambda x: np.eye(len(x))[0]  # noqa: E731
+    assert truth.cut_chain(small, start, 3) == pytest.approx(truth.restart_chain(small, 3))
+
+
 @pytest.mark.parametrize(
     ("rule", "z", "kl", "reverse", "tv", "ess"),
     [
@@ -37,6 +56,15 @@ def test_t2(rule, z, kl, reverse, tv, ess):
     assert truth.divergence(suite.target, suite.masked) == pytest.approx(reverse, abs=2e-6)
     assert truth.total_variation(suite.target, suite.masked) == pytest.approx(tv, abs=2e-6)
     assert suite.z**2 / sum(p * kept for p, kept in suite.texts.values()) == pytest.approx(ess, abs=2e-6)
+
+
+def test_t3_has_as_many_spellings_as_it_should():
+    for optional, counts in ((False, (6, 1960, 4929)), (True, (66, 41160, 94109))):
+        suite = truth.t3(optional)
+        suite.rule = lambda _: [0.01] * 99
+        assert len(truth.t3_texts(optional)) == counts[0]
+        assert suite.tokens == (40 if optional else 29)
+        assert (len(suite.texts), suite.prefixes) == counts[1:]
 
 
 def test_dynamic_programming_agrees_with_enumeration():

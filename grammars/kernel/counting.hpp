@@ -1,0 +1,207 @@
+// Counting: how many values a value has, and which they are, as far as arrays whose items differ need to know.
+//
+// Whether items can be told apart is a matter of distinct representatives (liveness.hpp), and only values with few elements
+// constrain them. Elements are enumerated by growing size, so that recursion through arrays and objects ends; that there
+// are infinitely many is mostly plain from a loop, without enumeration. Charged; results that rest on an unfinished
+// ancestor are not memoised. Not thread-safe.
+#pragma once
+#include "liveness.hpp"
+
+namespace constrain {
+
+class Values : public Liveness {
+ public:
+  using Liveness::Liveness;
+
+  // Has `value` at least n elements, as far as its words, strings and loops show?
+  bool at_least_values(Id value, std::int64_t n) override {
+    if (value == kAny) return true;
+    const Record r = expand(value);
+    std::int64_t words = r[0] + r[1] + r[2];
+    if (words >= n) return true;
+    if (r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words) return true;
+    return unbounded(value, record_id(value), r);
+  }
+  // Up to `most` different values, all of them if there are fewer. Values of growing size (every member counts one), so
+  // that recursion through arrays and objects ends.
+  std::vector<Id> values_of(Id value, std::int64_t most) override {
+    std::uint64_t key = (static_cast<std::uint64_t>(value) << 32) | static_cast<std::uint32_t>(most);
+    auto it = values_memo_.find(key);
+    if (it != values_memo_.end()) return it->second;
+    int cut_before = cut_;
+    cut_ = INT32_MAX;
+    std::vector<Id> out;
+    bool cut = true;
+    for (std::int64_t size = 1; cut && static_cast<std::int64_t>(out.size()) < most; size *= 2) {
+      if (size > (1 << 20)) throw LimitError(size, 1 << 20, "size of the values to tell apart");
+      out.clear();
+      cut = false;
+      values_within(value, most, size, cut, out);
+    }
+    bool stable = cut_ == INT32_MAX;
+    cut_ = std::min(cut_, cut_before);
+    if (stable) values_memo_.emplace(key, out);
+    return out;
+  }
+
+ private:
+  // Is it plain that arrays or objects of `value` have no bound? If an item may be added that changes nothing; or if a name
+  // is possible that may be exchanged for infinitely many others.
+  bool unbounded(Id value, Id record, const Record& r) {
+    auto it = unbounded_.find(value);
+    if (it != unbounded_.end()) return it->second;
+    int cut_before = cut_;
+    cut_ = INT32_MAX;
+    bool yes = false;
+    if (!fs[r[kArray]].has_unique() && part_satisfiable(record, kArray))
+      for (const Leaf& leaf : leaves(item_derivative(r[kArray]), kNone)) yes |= leaf.rest == r[kArray];
+    if (!yes && part_satisfiable(record, kObject))
+      for (Id region : regions(r[kObject]))
+        if (loops(region) && member_possible(r[kObject], re.shortest(region), RegexStore::kEmpty)) yes = true;
+    bool stable = cut_ == INT32_MAX;
+    cut_ = std::min(cut_, cut_before);
+    if (stable) unbounded_.emplace(value, yes);
+    return yes;
+  }
+  // Is the language plainly infinite: does a live expression near `r` return to itself?
+  bool loops(Id r) {
+    std::vector<Id> order{r};
+    for (std::size_t i = 0; i < order.size() && order.size() < 64; ++i) {
+      bool found = false;
+      Id at = order[i];
+      re.each_class(at, [&](int b, int) {
+        Id next = re.live_step(at, b);
+        if (next == RegexStore::kEmpty) return;
+        found |= next == at;
+        if (std::find(order.begin(), order.end(), next) == order.end()) order.push_back(next);
+      });
+      if (found) return true;
+    }
+    return false;
+  }
+
+  void values_within(Id value, std::int64_t most, std::int64_t size, bool& cut, std::vector<Id>& out) {
+    if (size < 1) {
+      cut = true;
+      return;
+    }
+    Id record = record_id(value);
+    const Record r = records_[record];
+    auto enough = [&] { return static_cast<std::int64_t>(out.size()) >= most; };
+    for (Part p : {kNull, kTrueValue, kFalseValue})
+      if (part_satisfiable(record, p)) out.push_back(constants.word(static_cast<Constants::Kind>(p)));
+    if (!enough() && part_satisfiable(record, kNumber)) numbers_of(r[kNumber], most, out);
+    if (!enough() && part_satisfiable(record, kString)) {
+      for (Id taken = RegexStore::kEmpty, left = r[kString]; !enough() && re.live(left);) {
+        std::string word = re.shortest(left);
+        out.push_back(constants.string(word));
+        taken = re.insert_string(taken, word);
+        left = re.conj({r[kString], re.negate(taken)});
+      }
+    }
+    std::unordered_set<Id> found;
+    std::int64_t more = most - static_cast<std::int64_t>(out.size());
+    std::vector<Id> parts;
+    if (!enough() && part_satisfiable(record, kArray)) arrays_within(r[kArray], more, size - 1, cut, parts, found);
+    if (!enough() && part_satisfiable(record, kObject))
+      objects_within(r[kObject], RegexStore::kEmpty, more, size - 1, cut, parts, found);
+    out.insert(out.end(), found.begin(), found.end());
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    if (static_cast<std::int64_t>(out.size()) > most) out.resize(static_cast<std::size_t>(most));
+  }
+  std::int64_t size_of(Id constant) {
+    std::int64_t size = 1;
+    Constants::Kind kind = constants.kind(constant);
+    if (kind != Constants::kArrayValue && kind != Constants::kObjectValue) return size;
+    for (std::size_t i = kind == Constants::kObjectValue; i < constants.size(constant); i += 1 + (kind == Constants::kObjectValue))
+      size += size_of(constants.begin(constant)[i]);
+    return size;
+  }
+  // Plain spellings are one to a number; shortest first.
+  void numbers_of(Id formula, std::int64_t most, std::vector<Id>& out) {
+    std::unordered_set<Id> found;
+    for (bool plain : {true, false}) {
+      std::vector<std::pair<Id, std::string>> queue{{numbers.start(formula, {}, plain), ""}};
+      if (queue[0].first == NumberMachine::kDead) continue;
+      for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(found.size()) < most; ++i) {
+        meter_.charge();
+        auto [state, text] = queue[i];
+        if (numbers.accepts(state)) found.insert(constants.number(text));
+        for (char c : std::string_view("-.0123456789")) {
+          Id next = numbers.live_step(state, c);
+          if (next != NumberMachine::kDead) queue.emplace_back(next, text + c);
+        }
+      }
+      if (!found.empty()) break;  // else: numbers too long to be written plainly
+      if (!plain) {
+        Id state = numbers.start(formula, {}, false);
+        std::string text;
+        while (!numbers.accepts(state)) {
+          int b = numbers.first_byte(state);
+          text.push_back(static_cast<char>(b));
+          state = numbers.live_step(state, b);
+        }
+        found.insert(constants.number(text));
+        break;
+      }
+    }
+    out.insert(out.end(), found.begin(), found.end());
+  }
+  // Depth first: what is live ends if there is room.
+  void arrays_within(Id at, std::int64_t most, std::int64_t room, bool& cut, std::vector<Id>& items, std::unordered_set<Id>& found) {
+    meter_.charge();
+    if (ends(at)) found.insert(constants.array(items.data(), items.size()));
+    if (static_cast<std::int64_t>(found.size()) >= most) return;
+    // whether an array whose items differ can go on is what values are counted for: it is not asked here
+    bool asks = !fs[at].has_unique();
+    std::vector<Leaf> ways;
+    std::vector<std::pair<Id, bool>> path;
+    if (asks) ways = leaves(item_derivative(at), kNone);
+    else all_leaves(item_derivative(at), kAny, path, ways);
+    for (const Leaf& leaf : ways) {
+      std::vector<Id> values;
+      values_within(leaf.value, most, room, cut, values);
+      for (Id value : values) {
+        Id rest = substitute_item(leaf.rest, value);
+        if (rest == FormulaStore::kFalse || (asks && !container_live_any(rest, kNone))) continue;
+        items.push_back(value);
+        arrays_within(rest, most, room - size_of(value), cut, items, found);
+        items.pop_back();
+        if (static_cast<std::int64_t>(found.size()) >= most) return;
+      }
+    }
+  }
+  void objects_within(Id at, Id seen, std::int64_t most, std::int64_t room, bool& cut, std::vector<Id>& members, std::unordered_set<Id>& found) {
+    meter_.charge();
+    if (ends(at)) found.insert(constants.object(members.data(), members.size()));
+    Id taken = RegexStore::kEmpty, names = next_names(at, seen);
+    for (std::int64_t k = 0; k < most; ++k) {
+      Id left = re.conj({names, re.negate(taken)});
+      if (static_cast<std::int64_t>(found.size()) >= most || !re.live(left)) return;
+      if (room < 1) {
+        cut = true;
+        return;
+      }
+      std::string name = re.shortest(left);
+      taken = re.insert_string(taken, name);
+      Id after = seen_after(at, seen, name);
+      for (const Leaf& leaf : leaves(member_derivative(at, name), after)) {
+        std::vector<Id> values;
+        values_within(leaf.value, most, room, cut, values);
+        for (Id value : values) {
+          members.push_back(constants.text(name));
+          members.push_back(value);
+          objects_within(leaf.rest, after, most, room - size_of(value), cut, members, found);
+          members.resize(members.size() - 2);
+          if (static_cast<std::int64_t>(found.size()) >= most) return;
+        }
+      }
+    }
+  }
+
+  std::unordered_map<Id, bool> unbounded_;
+  std::unordered_map<std::uint64_t, std::vector<Id>> values_memo_;
+};
+
+}  // namespace constrain

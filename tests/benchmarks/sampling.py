@@ -1,0 +1,609 @@
+"""Faithful sampling in figures: how far each method is from the true distribution after how many model calls.
+
+    python tests/benchmarks/sampling.py [curves] [laws] [learning] [model] [awrs] [--seeds N] [--suites T2a T2b T4]
+
+curves    feature RMSE and |log(Z estimate / Z)| at 300, 1000 and 3000 distinct model calls on T2a, T2b and T4
+laws      total variation and both divergences of exact and of drawn laws, with the null band of as many exact draws
+learning  tries per sample, brackets of sampling without replacement, standard deviations of the Z estimate
+model     the embedded transformer under JSON schemas and a code-like pattern: what masking does, how fast each mends it
+awrs      checks and time per token, bias and variance, beside genlm-control where that is installed
+
+Suites and baselines are those of the evaluation protocol: a *baseline* row is what a reference implementation of the same
+method gave there, feature RMSE at 300 / 1000 / 3000 calls. Features: one-hot first token and one-hot length, 14 means.
+Times are wall times of one thread, and nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import sampling_suites as suites
+import sampling_truth as truth
+
+from decoders.sampling import SAMPLERS, LookAhead, PrefixTrie
+from decoders.sampling.awrs import geometric, gumbel_order, recursive
+from decoders.sampling.markov import step
+from decoders.sampling.trie import draw as draw_index
+from decoders.sampling.walks import guided, run_round
+
+CALLS = (300, 1000, 3000)
+BASELINE = {
+    "asap, unweighted": (".269 / .263 / .254", ".232 / .214 / .167"),
+    "markov (restart chain)": (".151 / .088 / .045", ".154 / .068 / .024"),
+    "masked, weighted": (".127 / .049 / .022", ".116 / .050 / .014"),
+    "cars": (".110 / .044 / .017", ".115 / .035 / .007"),
+    "look-ahead, unigram": (".022 / .008 / .003", ".052 / .021 / .005"),
+    "look-ahead": (".019 / .006 / .002", ".034 / .011 / .002"),
+}
+Drawn = tuple[list[tuple[int, ...]], list[float], float | None]
+"""(texts, weights, log Z estimate) so far."""
+
+
+# ---------------------------------------------------------------------- curves
+def repeated(name: str, weighted: bool, **options: Any) -> Callable[[PrefixTrie, int], Iterator[Drawn]]:
+    """A sampler called again and again on one trie; yields everything drawn so far after each call."""
+
+    def go(trie: PrefixTrie, seed: int) -> Iterator[Drawn]:
+        rng = np.random.default_rng(seed)
+        texts: list[tuple[int, ...]] = []
+        weights: list[float] = []
+        draws, total = 0, 0.0
+        while True:
+            r = SAMPLERS[name](trie, 4, rng, **options)
+            texts += r.sequences
+            weights += np.exp(r.log_weights).tolist() if weighted else [1.0] * len(r)
+            draws += r.draws
+            total += float(np.exp(r.log_weights).sum()) if name != "cars" else 0.0
+            yield texts, weights, math.log(total / draws) if total > 0 else None
+
+    return go
+
+
+def cars(trie: PrefixTrie, seed: int) -> Iterator[Drawn]:
+    rng = np.random.default_rng(seed)
+    texts: list[tuple[int, ...]] = []
+    tries, total = 0, 0.0
+    while True:
+        bound = math.exp(trie.root.log_future)
+        r = SAMPLERS["cars"](trie, 1, rng, max_tries=1)
+        tries += 1
+        total += bound * len(r)
+        texts += r.sequences
+        yield texts, [1.0] * len(texts), math.log(total / tries) if total > 0 else None
+
+
+def chain(trie: PrefixTrie, seed: int) -> Iterator[Drawn]:
+    rng = np.random.default_rng(seed)
+    rule = lambda node: node.p  # noqa: E731
+    state = run_round(trie, [guided(trie, rule, rng)])
+    texts = []
+    while True:
+        assert state[0].tokens is not None
+        texts.append(state[0].tokens)
+        yield texts, [1.0] * len(texts), None
+        state = step(trie, state, "restart", rng, rule)
+
+
+METHODS: dict[str, Callable[[PrefixTrie, int], Iterator[Drawn]]] = {
+    "asap, unweighted": repeated("asap", False),
+    "asap, weighted": repeated("asap", True),
+    "markov (restart chain)": chain,
+    "masked, weighted": repeated("masked", True),
+    "cars": cars,
+}
+AHEAD = {
+    "look-ahead, unigram": {"kind": "unigram", "replacement": True},
+    "look-ahead, with replacement": {"replacement": True},
+    "look-ahead, bigram": {"kind": "bigram"},
+    "look-ahead": {},
+}
+
+
+def first_and_length(longest: int) -> Callable[[list[tuple[int, ...]], list[float]], np.ndarray]:
+    return lambda texts, weights: truth.features(texts, weights, longest)
+
+
+def visits(texts: list[tuple[int, ...]], weights: list[float]) -> np.ndarray:
+    """T4: mean length / 30, and the mean shares of the ten first tokens among all tokens."""
+    out = np.zeros(11)
+    for x, w in zip(texts, weights, strict=True):
+        out[0] += w * (len(x) - 1) / 30
+        for t in x[:-1]:
+            if t < 10:
+                out[1 + t] += w / max(1, len(x) - 1)
+    return out / (sum(weights) or 1.0)
+
+
+def score(found: Drawn, wanted: np.ndarray, log_z: float, features: Any) -> tuple[float, float]:
+    texts, weights, z = found
+    rmse = float(np.sqrt(np.mean((features(texts, weights) - wanted) ** 2)))
+    return rmse, abs(z - log_z) if z is not None else math.nan
+
+
+def curves(seeds: int, only: Sequence[str]) -> None:
+    for which, target, features, wanted, log_z in worlds():
+        if only and which not in only:
+            continue
+        print(
+            f"\n## curves on {which}, {seeds} seeds: feature RMSE, then |log Z error|, at {CALLS} distinct model calls"
+        )
+        place = {"T2a": 0, "T2b": 1}.get(which)
+        for name in [*METHODS, *AHEAD]:
+            if "bigram" in name and which == "T4":
+                continue
+            rows = np.full((seeds, 2 * len(CALLS)), np.nan)
+            for seed in range(seeds):
+                if name in AHEAD:
+                    for i, calls in enumerate(CALLS):
+                        r = SAMPLERS["lookahead"](
+                            suites.fresh(target),
+                            10**6,
+                            np.random.default_rng(seed),
+                            max_model_calls=calls,
+                            **AHEAD[name],
+                        )
+                        found = (list(r.sequences), r.weights.tolist(), r.log_z)
+                        rows[seed, [i, i + 3]] = score(found, wanted, log_z, features)
+                else:
+                    trie, i = suites.fresh(target), 0
+                    for found in METHODS[name](trie, seed):
+                        while i < len(CALLS) and trie.counts.model_calls >= CALLS[i]:
+                            rows[seed, [i, i + 3]] = score(found, wanted, log_z, features)
+                            i += 1
+                        if i == len(CALLS):
+                            break
+            mean = np.array(
+                [column[~np.isnan(column)].mean() if not np.isnan(column).all() else np.nan for column in rows.T]
+            )
+            text = (
+                " / ".join(f"{v:.4f}" for v in mean[:3]),
+                " / ".join("  -   " if np.isnan(v) else f"{v:.4f}" for v in mean[3:]),
+            )
+            base = f"   baseline {BASELINE[name][place]}" if place is not None and name in BASELINE else ""
+            print(f"{name:30} {text[0]}   {text[1]}{base}", flush=True)
+
+
+def worlds() -> Iterator[tuple[str, Any, Any, np.ndarray, float]]:
+    for which in "ab":
+        suite, target = suites.t2(which)
+        features = first_and_length(8)
+        wanted = features(list(suite.target), list(suite.target.values()))
+        yield f"T2{which}", target, features, wanted, math.log(suite.z)
+    hidden, target = suites.t4()
+    exact = exact_draws(hidden, 20_000)
+    yield "T4", target, visits, visits(exact, [1.0] * len(exact)), math.log(hidden.z())
+
+
+def exact_draws(hidden: truth.Hidden, n: int) -> list[tuple[int, ...]]:
+    """Draws from a hidden Markov model given its automaton, by backward dynamic programming."""
+    b, rng, out = hidden.backward(), np.random.default_rng(0), []
+    end = hidden.table.shape[1] - 1
+    for _ in range(n):
+        belief, q, x = hidden.start, 0, []
+        while True:
+            r = hidden.most - len(x)
+            weights = np.zeros(end + 1)
+            weights[end] = float(belief @ hidden.emit[:, end]) if q in hidden.accepting else 0.0
+            if r > 0:
+                ok = hidden.table[q, :end] >= 0
+                moved = (belief[:, None] * hidden.emit[:, :end]).T @ hidden.move  # [V, H]
+                weights[:end][ok] = (moved[ok] * b[r - 1][hidden.table[q, :end][ok]]).sum(axis=1)
+            a = draw_index(weights, rng)
+            x.append(a)
+            if a == end:
+                break
+            belief = (belief * hidden.emit[:, a]) @ hidden.move
+            belief, q = belief / belief.sum(), int(hidden.table[q, a])
+        out.append(tuple(x))
+    return out
+
+
+# ---------------------------------------------------------------------- laws
+def null_band(suite: truth.Suite, n: int, runs: int = 5) -> str:
+    keys, p = list(suite.target), np.array([float(v) for v in suite.target.values()])
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(runs):
+        counts = np.bincount(rng.choice(len(keys), n, p=p / p.sum()), minlength=len(keys)) / n
+        found.append(0.5 * float(np.abs(counts - p).sum()))
+    return f"{np.mean(found):.4f} +- {np.std(found):.4f}"
+
+
+def laws(seeds: int, only: Sequence[str]) -> None:
+    for which in "ab":
+        suite, target = suites.t2(which)
+        print(f"\n## laws on T2{which}: exact laws first (TV, KL(q || P*), KL(P* || q))")
+        for name, law in [("masked", suite.masked), *((f"markov, restart, {k} texts", truth.restart_chain(suite, k - 1)) for k in (3, 10, 50))]:  # fmt: skip # noqa: E501
+            kl, reverse = truth.divergence(law, suite.target), truth.divergence(suite.target, law)
+            print(f"{name:34} {truth.total_variation(suite.target, law):.4f}  {kl:.4f}  {reverse:.4f}")
+        n = 4000
+        print(f"draws: TV of {n} draws; {n} exact draws have {null_band(suite, n)}")
+        trie = suites.fresh(target)
+        rng = np.random.default_rng(1)
+        found = SAMPLERS["cars"](trie, n, rng, max_tries=10**6, batch=16).sequences
+        show("cars", suite, found)
+        ahead = suites.fresh(target)
+        SAMPLERS["masked"](ahead, 60, rng)
+        twist = LookAhead(ahead, "unigram").log_values
+        for name, options in (
+            ("smc, N=10, no resampling", {"threshold": 0.0}), ("smc, N=10, threshold .5", {}),
+            ("smc, N=10, unigram twist", {"twist": twist}),
+        ):  # fmt: skip
+            picked = [(r := SAMPLERS["smc"](ahead, 10, rng, **options)).sequences[r.choose(rng)] for _ in range(n)]
+            show(name + ", one by weight", suite, picked)
+
+
+def show(name: str, suite: truth.Suite, drawn: Any) -> None:
+    print(f"{name:40} {truth.total_variation(suite.target, truth.frequencies(drawn)):.4f}", flush=True)
+
+
+# ---------------------------------------------------------------------- learning
+def learning(seeds: int, only: Sequence[str]) -> None:
+    published = {"a": "8.9 / 4.1 / 2.1, final .15 / .41 / .74", "b": "6.3 / 2.5 / 1.5, final .25 / .64 / .87"}
+    for which in "ab":
+        suite, target = suites.t2(which)
+        trie, rng, tries, accepted, cells = suites.fresh(target), np.random.default_rng(0), 0, 0, []
+        for n in (100, 1000, 5000):
+            r = SAMPLERS["cars"](trie, n - accepted, rng, max_tries=10**6)
+            tries, accepted = tries + r.draws, n
+            cells.append(f"{tries / n:.2f} (acceptance {suite.z / math.exp(trie.root.log_future):.2f})")
+        print(f"\n## learning on T2{which}\ncars, tries per sample over 100 / 1000 / 5000: {' / '.join(cells)}")
+        print(f"  baseline: {published[which]}; rejection needs {1 / suite.z:.1f}")
+        ahead = suites.fresh(target)
+        run_round(ahead, [guided(ahead, lambda node: node.p, rng) for _ in range(60)])
+        for name, twist in (
+            ("plain", None),
+            ("unigram twist", LookAhead(ahead, "unigram")),
+            ("state twist", LookAhead(ahead)),
+        ):
+            if twist is not None:
+                twist.refit()
+            z = [SAMPLERS["smc"](ahead, 10, rng, twist=twist and twist.log_values).log_z for _ in range(400)]
+            ratio = np.exp(np.array([-np.inf if v is None else v for v in z]) - math.log(suite.z))
+            print(f"smc N=10, {name:14} mean Z estimate / Z {ratio.mean():.3f}, relative sd {ratio.std():.3f}")
+        print("  baseline sd, plain -> unigram twist:", {"a": "1.06 -> .107", "b": "1.55 -> .73"}[which])
+    suite, target = suites.t2("b")
+    trie = suites.fresh(target)
+    r = SAMPLERS["distinct"](trie, 1000, np.random.default_rng(0), max_tries=10**6)
+    low, high = np.exp(r.bracket)
+    print(f"distinct, 1000 texts of T2b: {trie.counts.model_calls} model calls, Z in [{low:.5f}, {high:.5f}] "
+          f"(true {suite.z:.5f}), at least {100 * r.covered:.1f}% of the mass")  # fmt: skip
+    print("  baseline: 7360 model calls, [.01659, .01695], 97.8%")
+    for threes in (3, 11):
+        hard, target = suites.t5(threes)
+        z = hard.backward(lambda a: a, 4, lambda h: truth.BIGRAM[h].tolist())
+        print(f"\n## T5, a rare event ({threes} threes): log Z = {math.log(z):.3f}")
+        tries = {"max_tries": 2000}
+        for name, options in (("rejection", tries), ("cars", tries), ("masked", {}), ("smc", {}), ("lookahead", {})):
+            r = SAMPLERS[name](suites.fresh(target), 200, np.random.default_rng(0), **options)
+            estimate = "none" if r.log_z is None else f"{r.log_z:.3f}"
+            note = r.failure or r.caution or "no caution"
+            print(f"{name:10} log Z {estimate}, {len(r)} samples, ESS {r.ess:.1f}; {note}")
+
+
+# ---------------------------------------------------------------------- the embedded model
+PERSON = "Extract the person: Maria Lopez is 34 years old and lives in Paris."
+NAME, AGE = {"type": "string", "maxLength": 12}, {"type": "integer", "minimum": 0, "maximum": 150}
+GRAMMARS: dict[str, tuple[Any, str, float]] = {
+    "optional keys": ({"type": "object", "properties": {
+        "name": NAME, "age": AGE, "city": {"enum": ["Paris", "London", "Rome"]}, "job": {"enum": ["pilot", "nurse"]}},
+        "required": ["name"], "additionalProperties": False}, PERSON, 1.0),
+    "short strings": ({"type": "object", "properties": {
+        "name": {"type": "string", "maxLength": 5}, "age": AGE, "city": {"type": "string", "maxLength": 4}},
+        "required": ["name"], "additionalProperties": False}, PERSON, 1.0),
+    "choices": ({"type": "object", "properties": {
+        "name": {"enum": ["Maria", "Maria Lopez", "M. Lopez", "Omar Lopez"]}, "age": {"enum": [3, 4, 34, 35, 43]}},
+        "required": ["name"], "additionalProperties": False}, PERSON, 1.5),
+    "code-like": ("[a-z]{1,6} = [0-9]{1,3}( [+*] [0-9]{1,3}){0,3};", "Write the age of Ada, who is 36.", 1.5),
+}  # fmt: skip
+
+
+def model(seeds: int, only: Sequence[str]) -> None:
+    import constrain
+    from constrain.generator import Generator
+
+    base: Any = None
+    for name, (wanted, prompt, temperature) in GRAMMARS.items():
+        if only and name not in only:
+            continue
+        wanted = constrain.regex(wanted) if isinstance(wanted, str) else wanted
+        generator = Generator(
+            "default" if base is None else base.model.model, wanted, base and base.tokenizer, describe=False
+        )
+        base = base or generator
+        options = {"max_tokens": 40, "temperature": temperature}
+        start = time.perf_counter()
+        reference = generator.trie(prompt, **options)
+        long = generator.sample(reference, "lookahead", 4000, seed=99, max_model_calls=4000, batch=8).samples
+        print(f"\n## embedded model, {name}, temperature {temperature}: {reference.target.support}")
+        print(f"reference: log Z {long.log_z:.4f} +- {long.stderr:.4f}, in [{long.bracket[0]:.3f}, {long.bracket[1]:.3f}], "
+              f"covers {100 * long.covered:.1f}%; {time.perf_counter() - start:.0f} s")  # fmt: skip
+        features = text_features(generator, long)
+        want = features(long)
+        log_w = np.array([m.sum() for m in long.masses])
+        kept = long.weights
+        divergence = float(kept @ log_w) - long.log_z
+        ess = math.exp(2 * long.log_z - float(np.logaddexp.reduce(np.log(kept) + long.log_z + log_w)))
+        print(f"masking: KL(P* || masked) = {divergence:.3f} nats, ESS/N = {ess:.3f} (on the reference)")
+        rows: dict[str, np.ndarray] = {}
+        for seed in range(seeds):
+            for label, sampler, extra in (
+                ("masked", "masked", {}), ("cars", "cars", {"max_tries": 20}), ("smc, N=10", "smc", {"threshold": 0.5}),
+                ("lookahead with replacement", "lookahead", {"replacement": True}), ("lookahead", "lookahead", {}),
+            ):  # fmt: skip
+                tries = {} if sampler == "lookahead" else {"trie": generator.trie(prompt, **options)}
+                state: dict[str, Any] = {"parts": [], "rng": np.random.default_rng(seed), **tries}
+                for i, calls in enumerate((300, 1000)):
+                    if sampler == "lookahead":
+                        state = {"trie": generator.trie(prompt, **options), "rng": np.random.default_rng(seed)}
+                        extra["max_model_calls"] = calls
+                    for key, found in one_run(state, sampler, calls, extra, features).items():
+                        cell = rows.setdefault(label + key, np.full((seeds, 4), np.nan))[seed]
+                        cell[i] = rmse(found[0], want)
+                        cell[2 + i] = abs(found[1] - long.log_z) if found[1] is not None else math.nan
+        for label, cells in rows.items():
+            text = [" / ".join(mean_of(cells[:, k + i]) for i in (0, 1)) for k in (0, 2)]
+            print(f"{label:30} feature RMSE {text[0]}   |log Z error| {text[1]}   (300 / 1000 calls)", flush=True)
+
+
+def one_run(
+    state: dict[str, Any], sampler: str, calls: int, extra: dict[str, Any], features: Any
+) -> dict[str, tuple[np.ndarray, float | None]]:  # fmt: skip
+    """{label: (feature means, log Z)} of a sampler called again and again until so many model calls are spent."""
+    trie, rng = state["trie"], state["rng"]
+    if sampler == "lookahead":
+        r = SAMPLERS[sampler](trie, 10**6, rng, **extra)
+        return {"": (features(r), r.log_z)} if len(r) else {}
+    parts = state["parts"]
+    while trie.counts.model_calls < calls and sum(r.draws for r in parts) < 5000:
+        parts.append(SAMPLERS[sampler](trie, 10 if sampler == "smc" else 1, rng, **extra))
+    if not any(len(r) for r in parts):
+        return {}
+    log_weights = np.concatenate([r.log_weights for r in parts])
+    log_z = float(np.logaddexp.reduce(log_weights)) - math.log(sum(r.draws for r in parts))
+    kept = np.exp(log_weights - log_weights.max())
+    vectors = [(w, features(r, i)) for r, w, i in flat(parts, kept)]
+    weighted = np.sum([w * f for w, f in vectors], axis=0) / kept.sum()
+    if sampler == "cars":
+        return {"": (weighted, None)}
+    out = {"": (weighted, log_z)}
+    if sampler == "masked":
+        out[", unweighted"] = (np.mean([f for _, f in vectors], axis=0), None)
+    return out
+
+
+def flat(parts: list[Any], weights: np.ndarray) -> Iterator[tuple[Any, float, int]]:
+    places = [(r, i) for r in parts for i in range(len(r))]
+    for (r, i), w in zip(places, weights.tolist(), strict=True):
+        yield r, w, i
+
+
+def mean_of(column: np.ndarray) -> str:
+    known = column[~np.isnan(column)]
+    missing = (
+        f" ({len(column) - len(known)} of {len(column)} runs without a sample)" if 0 < len(known) < len(column) else ""
+    )
+    return f"{known.mean():.4f}{missing}" if len(known) else "  -   "
+
+
+def rmse(found: np.ndarray, want: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((found - want) ** 2)))
+
+
+def text_features(generator: Any, reference: Any) -> Callable[..., np.ndarray]:
+    """One-hot text length in bytes (buckets of 8) and the presence of pieces that texts of the grammars may have."""
+    from decoders.sampling.texts import decode
+
+    pieces = [b'"name"', b'"city"', b'"job"', b'"vip"', b'"age"', b" + ", b" * ", b"  ", b'": "', b"3"]
+
+    def one(x: tuple[int, ...]) -> np.ndarray:
+        data = decode(generator.vocabulary, x)
+        length = np.eye(12)[min(11, len(data) // 8)]
+        return np.concatenate([length, [float(p in data) for p in pieces]])
+
+    def features(r: Any, only: int | None = None) -> np.ndarray:
+        if only is not None:
+            return one(r.sequences[only])
+        return np.sum([w * one(x) for x, w in zip(r.sequences, r.weights, strict=True)], axis=0)
+
+    return features
+
+
+# ---------------------------------------------------------------------- AWRS beside a peer
+def awrs(seeds: int, only: Sequence[str]) -> None:
+    peer = genlm()
+    n = 1000
+    print("\n## awrs: one token of 32,000 by a Zipf law, each accepted with probability alpha")
+    for power, alpha in ((3.0, 0.9), (1.1, 0.99), (1.1, 0.9), (1.1, 0.5), (1.1, 0.1), (1.1, 0.01)):
+        weights = 1.0 / np.arange(1, 32_001) ** power
+        q = weights / weights.sum()
+        accepted = np.random.default_rng(7).random(32_000) < alpha
+        mass = float(q[accepted].sum())
+        for name, one in (
+            ("recursive", ours_recursive),
+            ("geometric", ours_geometric),
+            ("auto", ours_auto),
+            ("genlm-control", peer),
+        ):
+            if one is None:
+                continue
+            found, checks, seconds = one(q, accepted, n)
+            print(f"Zipf({power}), alpha {alpha:<5} (mass {mass:.4f}) {name:14} checks {checks:7.2f}  {1e3 * seconds:7.2f} ms  "
+                  f"mean W / mass {found.mean() / mass:.3f}, relative sd {found.std() / mass:.3f}", flush=True)  # fmt: skip
+    texts, target = suites.t2_black_box("a", 6)
+    z = sum(texts.values())
+    print(f"\n## smc with a black-box check on T2a, at most 6 tokens, N=10, threshold .5, multinomial; Z = {z:.6f}")
+    rng = np.random.default_rng(0)
+    for estimator in ("auto", "recursive", "geometric"):
+        run_smc(f"ours, {estimator}", z, partial(ours_smc, target, rng, estimator), 1000)
+    shared = suites.fresh(target)
+    run_smc("ours, one trie for all runs", z, partial(ours_smc, target, rng, "auto", shared), 1000)
+    if peer is None:
+        print("genlm-control is not installed here; `pip install genlm-control` puts its rows beside these")
+    else:
+        run_smc("genlm-control", z, peer_smc(target), 1000)
+
+
+def ours_recursive(q: np.ndarray, accepted: np.ndarray, n: int) -> tuple[np.ndarray, float, float]:
+    rng = np.random.default_rng(1)
+    return timed(lambda accept: recursive(q, gumbel_order(q, rng), accept)[1], accepted, n)
+
+
+def ours_geometric(q: np.ndarray, accepted: np.ndarray, n: int) -> tuple[np.ndarray, float, float]:
+    rng = np.random.default_rng(1)
+    return timed(lambda accept: geometric(q, rng, accept)[1], accepted, n)
+
+
+def ours_auto(q: np.ndarray, accepted: np.ndarray, n: int) -> tuple[np.ndarray, float, float]:
+    return ours_geometric(q, accepted, n) if q.max() >= 2 / 3 else ours_recursive(q, accepted, n)
+
+
+def timed(
+    one: Callable[[Callable[[int], bool]], float], accepted: np.ndarray, n: int
+) -> tuple[np.ndarray, float, float]:
+    checks = 0
+
+    def accept(i: int) -> bool:
+        nonlocal checks
+        checks += 1
+        return bool(accepted[i])
+
+    start = time.perf_counter()
+    found = np.array([float(one(accept)) for _ in range(n)])
+    return found, checks / n, (time.perf_counter() - start) / n
+
+
+def ours_smc(
+    target: Any, rng: np.random.Generator, estimator: str, trie: PrefixTrie | None = None
+) -> tuple[float, int, int]:
+    trie = trie or suites.fresh(target)
+    r = SAMPLERS["smc"](trie, 10, rng, estimator=estimator, scheme="multinomial")
+    return math.exp(r.log_z) if r.log_z is not None else 0.0, r.counts.checks, r.counts.token_steps
+
+
+def run_smc(name: str, z: float, one: Callable[[], tuple[float, int, int]], runs: int) -> None:
+    start = time.perf_counter()
+    rows = np.array([one() for _ in range(runs)], dtype=np.float64)
+    seconds = time.perf_counter() - start
+    ratio = rows[:, 0] / z
+    tokens = rows[:, 2].sum()
+    print(f"{name:30} checks per token {rows[:, 1].sum() / tokens:.2f}, {1e6 * seconds / tokens:.0f} us per token, "
+          f"mean Z estimate / Z {ratio.mean():.3f} +- {ratio.std() / math.sqrt(runs):.3f}, relative sd {ratio.std():.2f}", flush=True)  # fmt: skip # noqa: E501
+
+
+def genlm() -> Callable[..., tuple[np.ndarray, float, float]] | None:
+    """One token by the peer's own dispatch between its two estimators, or None where it is not installed."""
+    try:
+        from genlm.control import AWRS, Potential
+        from genlm.control.util import LazyWeights
+    except ImportError:
+        return None
+
+    class Anything(Potential):
+        async def complete(self, context: Any) -> float:
+            return 0.0
+
+        async def prefix(self, context: Any) -> float:
+            return 0.0
+
+    def one(q: np.ndarray, accepted: np.ndarray, n: int) -> tuple[np.ndarray, float, float]:
+        world = Anything(list(range(len(q))))
+        sampler = AWRS(world, world, seed=1, autobatch=False)
+        rows = LazyWeights(np.append(np.log(q), -np.inf), world.lookup, world.vocab_eos)
+        checks = 0
+
+        async def accept(token: Any) -> bool:
+            nonlocal checks
+            checks += 1
+            return bool(accepted[token])
+
+        async def all_of_them() -> list[float]:
+            return [float(np.exp((await sampler._run_rejection(rows, accept))[1])) for _ in range(n)]
+
+        start = time.perf_counter()
+        found = np.array(asyncio.run(all_of_them()))
+        return found, checks / n, (time.perf_counter() - start) / n
+
+    return one
+
+
+def peer_smc(target: Any) -> Callable[[], tuple[float, int, int]]:
+    """The peer's sampler on the same model rows, the same masks and the same predicate."""
+    from genlm.control import AWRS, EOS, SMC, Potential
+    from genlm.control.util import LazyWeights
+
+    walks = suites.fresh(target)
+    rows: dict[tuple[int, ...], Any] = {}
+    counts = {"checks": 0, "tokens": 0}
+
+    class Masked(Potential):
+        """log p over the allowed tokens, unnormalised: what our mask leaves."""
+
+        def row(self, context: tuple[int, ...]) -> Any:
+            if context not in rows:
+                node = walks.root
+                for t in context:
+                    node = walks.expand([(node, int(np.searchsorted(node.tokens[: node.ends], t)))])[0]
+                out = np.full(5, -np.inf)
+                out[node.tokens] = np.log(node.p)
+                rows[context] = out
+            return rows[context]
+
+        async def prefix(self, context: Any) -> float:
+            return float(sum(self.row(tuple(context[:i]))[t] for i, t in enumerate(context)))
+
+        async def complete(self, context: Any) -> float:
+            return await self.prefix(context) + float(self.row(tuple(context))[4])
+
+        async def logw_next(self, context: Any) -> Any:
+            return LazyWeights(self.row(tuple(context)), self.lookup, self.vocab_eos)
+
+    class Checked(Potential):
+        async def prefix(self, context: Any) -> float:
+            counts["checks"] += 1
+            return 0.0 if not context or target.check(tuple(context), False) else -np.inf
+
+        async def complete(self, context: Any) -> float:
+            counts["checks"] += 1
+            return 0.0 if target.check((*context, 4), True) else -np.inf
+
+    sampler = SMC(AWRS(Masked([0, 1, 2, 3]), Checked([0, 1, 2, 3]), autobatch=False))
+
+    def one() -> tuple[float, int, int]:
+        counts.update(checks=0, tokens=0)
+        found = asyncio.run(sampler(n_particles=10, ess_threshold=0.5, max_tokens=target.max_tokens + 1))
+        tokens = sum(len([t for t in c if t is not EOS]) + 1 for c in found.contexts)
+        return math.exp(found.log_ml), counts["checks"], tokens
+
+    return one
+
+
+SECTIONS = {"curves": curves, "laws": laws, "learning": learning, "model": model, "awrs": awrs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--suites", nargs="*", default=(), help="of curves and model; default: all")
+    args = parser.parse_args()
+    for name in args.sections or SECTIONS:
+        start = time.perf_counter()
+        SECTIONS[name](args.seeds, args.suites)
+        print(f"({name}: {time.perf_counter() - start:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Weighted samplers: E[weight] = Z and proper weighting against enumeration, every scheme and threshold; controls."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import sampling_suites as suites
+import sampling_truth as truth
+
+import constrain
+from decoders.sampling.arithmetic import arithmetic
+from decoders.sampling.control import controlled
+from decoders.sampling.lookahead import LookAhead, lookahead
+from decoders.sampling.masked import asap, masked
+from decoders.sampling.rejection import cars
+from decoders.sampling.smc import smc
+from decoders.sampling.surrogate import Surrogate
+from decoders.sampling.walks import defended, guided, run_round
+
+
+def error(result, suite) -> float:
+    """RMSE of the features."""
+    want = truth.features(list(suite.target), list(suite.target.values()))
+    return float(np.sqrt(np.mean((truth.features(result.sequences, result.weights) - want) ** 2)))
+
+
+def test_masked_draws_have_their_law_and_weights_mend_it():
+    for which in "ab":
+        suite, target = suites.t2(which)
+        result = masked(suites.fresh(target), 6000, np.random.default_rng(1))
+        assert truth.chi_square(suite.masked, result.sequences) < 3.3
+        assert abs(math.exp(result.log_z) / suite.z - 1) < 4 * result.stderr < 0.5
+        assert result.log_mass == pytest.approx([math.log(suite.texts[x][1]) for x in result.sequences])
+        assert error(result, suite) < 0.03
+        # control: unweighted
+        assert truth.chi_square(suite.target, result.sequences) > 10
+        unweighted = truth.features(result.sequences, np.ones(len(result)) / len(result))
+        want = truth.features(list(suite.target), list(suite.target.values()))
+        assert np.sqrt(np.mean((unweighted - want) ** 2)) > 0.1
+        assert not result.exact
+
+
+def test_masks_without_length_look_ahead_die():
+    suite, target = suites.t2("a", look_ahead=False)
+    result = masked(suites.fresh(target), 2000, np.random.default_rng(2))
+    assert 1 - sum(suite.plainly_masked.values()) == pytest.approx(0.923, abs=5e-4)
+    # here the limit itself forces the end where it may end: those texts are kept, with the weight of that step
+    finished = sum(q / (1 if len(x) < 9 else suite.rule(x[:-1])[4] / (suite.rule(x[:-1])[4] + sum(
+        suite.rule(x[:-1])[a] for a in range(4)))) for x, q in suite.plainly_masked.items())  # fmt: skip
+    assert len(result) / result.draws == pytest.approx(finished, abs=0.03)
+    assert abs(math.exp(result.log_z) / suite.z - 1) < 4 * result.stderr
+    # control: the survivors without their weights
+    assert truth.chi_square(suite.target, result.sequences) > 10
+
+
+def test_asap_is_unbiased_at_its_twentieth_draw_and_wrong_without_weights():
+    suite, target = suites.t2("b")
+    rng = np.random.default_rng(3)
+    values, draws = [], []
+    for _ in range(600):
+        result = asap(suites.fresh(target), 20, rng)
+        values.append(math.exp(result.log_weights[-1]))
+        draws.append(result.sequences[-1])
+    assert abs(np.mean(values) / suite.z - 1) < 4 * np.std(values) / math.sqrt(len(values)) / suite.z
+    assert truth.chi_square(suite.target, draws) > 10
+
+
+# ---------------------------------------------------------------------- look-ahead
+def test_the_true_bigram_as_surrogate_has_no_variance():
+    suite, target = suites.t2("a")
+    trie = suites.fresh(target)
+    trie.expand_frontier(40)  # every last token is seen
+    ahead = LookAhead(trie, "bigram")
+    ahead.surrogate = Surrogate(trie, "bigram", floor=0.0)
+    for node in trie.nodes:
+        node.log_value = ahead.surrogate.log_futures(node)
+    rng = np.random.default_rng(8)
+    draws = run_round(trie, [guided(trie, ahead.rule, rng) for _ in range(1500)])
+    assert [math.exp(d.log_weight) for d in draws] == pytest.approx([suite.z] * 1500, rel=1e-9)
+    assert truth.chi_square(suite.target, [d.tokens for d in draws]) < 3.3
+    twisted = smc(trie, 10, np.random.default_rng(9), twist=ahead.log_values)
+    assert twisted.log_z == pytest.approx(math.log(suite.z), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["unigram", "state", "bigram"])
+@pytest.mark.parametrize("replacement", [True, False])
+def test_look_ahead_is_unbiased(kind, replacement):
+    suite, target = suites.t2("b")
+    rng = np.random.default_rng(10)
+    found = []
+    for _ in range(100):
+        result = lookahead(suites.fresh(target), 30, rng, kind=kind, replacement=replacement)
+        found.append(suites.by_first(result) * (1 if replacement else result.draws))
+    masses = {x: p for x, (p, _) in suite.texts.items()}
+    assert suites.worst(np.array(found), suites.wanted_by_first(masses)) < 4
+
+
+def test_a_share_of_masked_walks_bounds_the_weights_of_a_wrong_rule():
+    suite, target = suites.t2("a", most=5)
+    trie, rng = suites.fresh(target), np.random.default_rng(4)
+
+    def wrong(node):
+        """Nearly never the most likely token."""
+        weights = node.p.copy()
+        weights[int(weights.argmax())] *= 1e-9
+        return weights
+
+    defence = 0.1
+    draws = run_round(trie, [defended(trie, wrong, defence, rng) for _ in range(6000)])
+    w = np.exp([d.log_weight for d in draws])
+    assert abs(w.mean() / suite.z - 1) < 4 * w.std() / math.sqrt(len(w)) / suite.z
+    for d in draws[:500]:
+        if d.tokens is not None:
+            assert d.log_weight <= math.log(suite.texts[d.tokens][1] / defence) + 1e-9
+    # control: without them the estimate misses what the rule avoids
+    bare = run_round(trie, [defended(trie, wrong, 1e-12, rng) for _ in range(6000)])
+    assert np.exp([d.log_weight for d in bare]).mean() < 0.5 * suite.z
+
+
+def test_look_ahead_weights_are_needed():
+    """Control: the proposal itself, unweighted, is another distribution."""
+    suite, target = suites.t2("b")
+    draws = []
+    for seed in range(250):
+        draws += lookahead(suites.fresh(target), 8, np.random.default_rng(seed), replacement=True).sequences
+    assert truth.chi_square(suite.target, draws) > 3.3
+
+
+def test_look_ahead_exhausts_small_languages_and_puts_texts_back():
+    suite, target = suites.t1()
+    trie = suites.fresh(target)
+    result = lookahead(trie, 100, np.random.default_rng(0))
+    assert len(result) == 17
+    assert np.exp(result.log_z) == pytest.approx(float(suite.z))
+    assert result.stderr == 0.0
+    assert result.weights == pytest.approx([float(suite.target[x]) for x in result.sequences])
+    again = lookahead(trie, 5, np.random.default_rng(1))
+    assert len(again) == 5
+
+
+def test_look_ahead_is_ahead_at_equal_model_calls():
+    for which in "ab":
+        suite, target = suites.t2(which)
+        ours, plain = [], []
+        for seed in range(4):
+            ahead = lookahead(suites.fresh(target), 5000, np.random.default_rng(seed), max_model_calls=1000)
+            ours.append(error(ahead, suite))
+            plain.append(error(masked(suites.fresh(target), 400, np.random.default_rng(seed)), suite))
+            assert ahead.bracket[0] <= math.log(suite.z) <= ahead.bracket[1]
+        assert np.mean(ours) < 0.015
+        assert np.mean(ours) < 0.4 * np.mean(plain)
+
+
+def test_look_ahead_on_a_hidden_markov_model():
+    suite, target = suites.t4()
+    result = lookahead(suites.fresh(target), 200, np.random.default_rng(1), batch=4)
+    assert abs(math.exp(result.log_z) / suite.z() - 1) < 4 * result.stderr
+    plain = masked(suites.fresh(target), 200, np.random.default_rng(1))
+    assert result.stderr < 0.5 * plain.stderr
+
+
+@pytest.mark.parametrize("threes", [3, 11])
+def test_rare_events_are_found_or_reported(threes):
+    suite, target = suites.t5(threes)
+    z = suite.backward(lambda a: a, 4, lambda h: truth.BIGRAM[h].tolist())
+    assert (z < 1e-3) == (threes == 11)
+    ahead = lookahead(suites.fresh(target), 150, np.random.default_rng(2))
+    assert abs(math.exp(ahead.log_z) / z - 1) < max(4 * ahead.stderr, 0.02)
+    plain = masked(suites.fresh(target), 150, np.random.default_rng(2))
+    assert not plain.exact
+    assert plain.ess < 0.2 * len(plain)
+    refused = cars(suites.fresh(target), 150, np.random.default_rng(2), max_tries=400)
+    assert "of 150 samples accepted in 400 tries" in refused.failure
+    assert len(refused) < 30
+
+
+# ---------------------------------------------------------------------- arithmetic
+def test_arithmetic_draws_are_even_and_proper():
+    suite, target = suites.t2("a")
+    trie = suites.fresh(target)
+    result = arithmetic(trie, 2000, np.random.default_rng(11), shifts=4)
+    assert abs(math.exp(result.log_z) / suite.z - 1) < 5 * result.stderr
+    firsts = np.bincount([x[0] for x in result.sequences], minlength=5) / len(result)
+    want = np.array([sum(p for x, p in suite.masked.items() if x[0] == a) for a in range(5)])
+    assert np.abs(firsts - want).max() <= 5 / len(result)  # independent draws: about 1 / sqrt(n)
+    single = [arithmetic(trie, 1, np.random.default_rng(s), shifts=1).sequences[0] for s in range(1500)]
+    assert truth.chi_square(suite.masked, single) < 3.3
+    # control: they do not stand for independent draws of their law
+    assert truth.chi_square({a: want[a] for a in range(5) if want[a]}, [x[0] for x in result.sequences]) < -2
+
+
+# ---------------------------------------------------------------------- control variates
+def test_control_variates_are_unbiased_and_exact_for_a_true_surrogate():
+    suite, target = suites.t2("a")
+    trie = suites.fresh(target)
+    trie.expand_frontier(40)
+    exact = controlled(trie, 200, np.random.default_rng(1), kind="bigram", pilot=5)
+    plain = masked(trie, 200, np.random.default_rng(1))
+    assert exact.log_z == pytest.approx(math.log(suite.z), abs=0.02)
+    assert exact.stderr < 0.02 < 0.1 < plain.stderr
+    suite, target = suites.t1()
+    for kind in ("unigram", "bigram"):
+        rng = np.random.default_rng(2)
+        found = [controlled(suites.fresh(target), 30, rng, kind=kind, pilot=10) for _ in range(400)]
+        values = np.array([[math.exp(r.log_z)] for r in found])
+        assert suites.worst(values, np.array([float(suite.z)])) < 4
+        plain_values = [math.exp(masked(suites.fresh(target), 30, rng).log_z) for _ in range(200)]
+        assert values.std() < 1.2 * np.std(plain_values)
+    _, checked = suites.t1_black_box()
+    with pytest.raises(constrain.UnsupportedFeature, match="check"):
+        controlled(suites.fresh(checked), 10, rng)
