@@ -168,6 +168,8 @@ _SQL = re.compile(
 def sqlite_verdict(text: str) -> Verdict:
     """`EXPLAIN` parses without running. One statement at a time; a missing table may hide what comes after it."""
     bare = re.sub(r"'[^']*'|\"[^\"]*\"|--.*|/\*.*?(\*/|$)", "x", text, flags=re.DOTALL)
+    if re.search(r"/\*(?!.*\*/)", text, re.DOTALL):
+        return None  # a comment left open
     if not _SQL.match(text) or "\0" in text or (";" in bare.rstrip().rstrip(";") and "trigger" not in bare.lower()):
         return None
     connection = sqlite3.connect(":memory:")
