@@ -1,6 +1,6 @@
 """The bundled grammars beside the languages' own checkers: confusion matrices on corpora, on mutants, and on random walks.
 
-    python tests/benchmarks/languages.py [LANGUAGE ...] [--texts N] [--mutants N] [--walks N] [--seed S] [--show K]
+    python tests/benchmarks/languages.py [LANGUAGE ...] [--texts N] [--mutants N] [--walks N] [--tokens N] [--seed S] [--show K]
 
 Languages: python (the running interpreter's version), sqlite, json, c, javascript, python_regex, dates, csv, arithmetic.
 Corpora are what the machine has and the grammars' author did not write: the standard library and the string literals of its
@@ -10,12 +10,15 @@ Verdicts of a checker: *valid*; *invalid*; *context*, wrong for a reason that th
 grammar can see; None, no verdict (a checker that stops at the first semantic error does not see the rest of the text).
 Right is: valid accepted, invalid refused. Context is shown and counts for neither side. A walk draws allowed tokens at random
 (all bytes, each a token) and then finishes within a budget; its text must not be *invalid*.
+`--tokens N` also reads N valid texts token by token in the Llama 3 vocabulary of the shared data, with a mask before each
+token: is every token allowed, and what do masks cost on the first reading and on a second?
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import base64
 import csv
 import io
 import itertools
@@ -353,9 +356,9 @@ def c_verdict(text: str) -> Verdict:
     command = ["gcc", "-std=gnu17", "-fsyntax-only", "-Werror=implicit-int", "-fmax-errors=20", "-x", "c", "-"]
     run = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
     if run.returncode == 0:
-        return "valid"
+        return "context" if b"empty declaration" in run.stderr else "valid"
     errors = [line for line in run.stderr.decode(errors="replace").split("\n") if " error:" in line]
-    names = r"unknown type name|undeclared|incomplete type|expected declaration specifiers or .* before .[A-Za-z_]\w*.$"
+    names = r"unknown type name|undeclared|incomplete type|before .[A-Za-z_]\w*.$"
     if re.search(names, errors[0]):
         return None
     return "invalid" if any(_C_INVALID.search(e) for e in errors) else "context"
@@ -610,10 +613,45 @@ def compare(
     return table
 
 
+def llama() -> tuple[Callable[[str], list[int]], constrain.Vocabulary]:
+    """The encoder and the vocabulary of 128,000 tokens."""
+    import tiktoken
+
+    lines = (DATA / "tokenizers" / "llama3.tiktoken").read_bytes().split(b"\n")
+    ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines if line)}
+    split = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
+        r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    encoding = tiktoken.Encoding("llama3", pat_str=split, mergeable_ranks=ranks, special_tokens={})
+    tokens: list[bytes | None] = [*sorted(ranks, key=ranks.__getitem__), None]
+    return encoding.encode_ordinary, constrain.Vocabulary(tokens, [len(ranks)])
+
+
+def read_by_tokens(
+    automaton: constrain.TokenAutomaton, encode: Callable[[str], list[int]], texts: Sequence[str]
+) -> tuple[int, int, list[float]]:
+    """(texts read to their end, tokens, seconds of each mask). A token that its mask lacks ends the reading of its text."""
+    row = automaton.vocabulary.new_rows()[0]
+    whole, tokens, times = 0, 0, []
+    for text in texts:
+        matcher = automaton.matcher()
+        for token in encode(text):
+            started = time.perf_counter()
+            matcher.fill_mask(row)
+            times.append(time.perf_counter() - started)
+            if not int(row[token >> 5]) >> (token & 31) & 1 or not matcher.advance(token):
+                break
+            tokens += 1
+        else:
+            whole += matcher.accepting
+    return whole, tokens, times
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE")
-    for option, default in (("texts", 300), ("mutants", 1000), ("walks", 200), ("seed", 1), ("show", 5)):
+    for option, default in (("texts", 300), ("mutants", 1000), ("walks", 200), ("tokens", 0), ("seed", 1), ("show", 5)):
         parser.add_argument(f"--{option}", type=int, default=default)
     options = parser.parse_args()
     print(f"{'':24}    valid    valid  invalid  invalid  context  context\n{'':24} {HEAD}")
@@ -636,6 +674,17 @@ def main() -> None:
                     if verdict == "valid"
                     else f"    {verdict}, but accepted: {where}: {near!r}"
                 )
+        if options.tokens:
+            corpus = [text for _, text in sets["corpus"]]
+            valid = [t for t, v in zip(corpus, language.judge(corpus), strict=True) if v == "valid"][: options.tokens]
+            encode, vocabulary = llama()
+            by_tokens = constrain.compile(constrain.lark(library=language.grammar), vocabulary, limits=LIMITS)
+            for visit in ("first", "again"):
+                whole, tokens, times = read_by_tokens(by_tokens, encode, valid)
+                p50, p99 = np.percentile(times, (50, 99)) * 1e6
+                read = f"{whole} of {len(valid)} texts, {tokens} tokens"
+                cost = f"masks p50 {p50:.1f} us, p99 {p99:.0f} us, max {max(times) * 1e3:.1f} ms"
+                print(f"{language.grammar} tokens, {visit}: {read}, {cost}")
 
 
 if __name__ == "__main__":
