@@ -532,24 +532,25 @@ def mutants(language: Language, n: int, rng: random.Random) -> list[str]:
 
 
 def walk(automaton: constrain.TokenAutomaton, length: int, budget: int, rng: random.Random) -> bytes:
-    """`length` random tokens, then the end within `budget` more, every one of them allowed. Raises if it gets stuck."""
+    """`length` random tokens, then the end within `budget` more, or within the shortest distance where that is longer."""
     matcher = automaton.matcher()
-    row = np.zeros((len(automaton.vocabulary) + 31) // 32, dtype=np.int32)
+    row = automaton.vocabulary.new_rows()[0]
     out = bytearray()
-    for left in range(length + budget, 0, -1):
-        matcher.fill_mask(row, budget=left if left <= budget else None)
+    left = None
+    for step in itertools.count():
+        if step >= length:
+            left = max(budget, matcher.distance()) if left is None else left - 1
+        matcher.fill_mask(row, budget=left)
         allowed = np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")[: len(automaton.vocabulary)])
-        ending = matcher.accepting and (left <= budget or rng.random() < 0.02)
         choice = [int(t) for t in allowed if t < 256]
-        if ending or not choice:
-            assert matcher.accepting, f"stuck after {bytes(out)!r}"
-            return bytes(out)
+        if not choice or (matcher.accepting and (left is not None or rng.random() < 0.02)):
+            break
         # Printable bytes are likelier, or most of a text is rare letters in names and strings.
         weights = [8.0 if chr(t).isalnum() else 4.0 if 32 <= t < 127 or t == 10 else 0.02 for t in choice]
         token = rng.choices(choice, weights)[0]
         assert matcher.advance(token)
         out.append(token)
-    assert matcher.accepting, f"no end within the budget: {bytes(out)!r}"
+    assert matcher.accepting, f"stuck after {bytes(out)!r}"
     return bytes(out)
 
 
