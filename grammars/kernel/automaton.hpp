@@ -44,7 +44,13 @@ struct Engine {
     bool hex = has(s, '\\') && has(s, 'u');
     for (char c : std::string_view("0123456789")) hex = hex && has(s, c);
     for (int i = 0; i < 6; ++i) hex = hex && (has(s, 'a' + i) || has(s, 'A' + i));
-    if (hex) return ByteSet{~0ull, ~0ull, ~0ull, ~0ull};
+    if (hex) {
+      // Escapes spell every character, so liveness is that of characters; a character begun by its first byte then
+      // has to be completed by bytes.
+      bool first = (s[3] >> 2) != 0, rest = s[2] == ~0ull;
+      if (first && !rest) throw SourceError(1, "a vocabulary with hexadecimal escapes that spells only some of the bytes of UTF-8");
+      return ByteSet{~0ull, ~0ull, ~0ull, ~0ull};
+    }
     if (has(s, '\\') && has(s, 'u'))
       throw SourceError(1, "a vocabulary that spells \\u but not all hexadecimal digits");
     for (int b = 0; b < 0x20; ++b) out[0] &= ~(1ull << b);

@@ -27,7 +27,7 @@ constexpr unsigned kCaseSeconds = 10;  // far beyond what the work limits of a c
 
 struct Shared {  // written by the child
   std::uint64_t at;
-  std::int64_t states;
+  std::int64_t states, warmth;
 };
 Shared* shared = nullptr;
 std::string log_path;
@@ -42,7 +42,9 @@ std::int64_t check(const fuzz::Case& c) {
   alarm(kCaseSeconds);
   fuzz::Laws laws(c);
   try {
-    return laws.check();
+    std::int64_t states = laws.check();
+    shared->warmth += laws.warmth();
+    return states;
   } catch (const std::exception& e) {
     give_up(e.what() + (" | after " + laws.place()));
   }
@@ -251,6 +253,7 @@ int main(int argc, char** argv) {
   }
   unlink(name);
   std::printf("%llu cases, %lld states checked in %.0f s; %zu findings\n", static_cast<unsigned long long>(at - first), static_cast<long long>(shared->states), elapsed(), found.size());
+  std::printf("%lld operations met a work limit cold and not warm, or the other way round\n", static_cast<long long>(shared->warmth));
   for (auto& [k, n] : found) std::printf("  %lld x %s\n", static_cast<long long>(n), k.c_str());
   return found.empty() ? 0 : 1;
 }
