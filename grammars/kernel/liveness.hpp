@@ -663,8 +663,18 @@ class Values : public ValueStore {
     if (words >= n || r[kArray] == FormulaStore::kTrue || r[kObject] == FormulaStore::kTrue) return true;
     return r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words;
   }
-  // Up to `most` different values, all of them if there are fewer.
+  // Up to `most` different values, all of them if there are fewer: those nested least, then deeper ones, until nothing
+  // was left out for its depth.
   std::vector<Id> values_of(Id value, std::int64_t most) {
+    for (int depth = 1;; ++depth) {
+      bool deeper = false;
+      std::vector<Id> out = values_within(value, most, depth, deeper);
+      if (!deeper || static_cast<std::int64_t>(out.size()) >= most) return out;
+      if (depth > 1000) throw LimitError(depth, 1000, "depth of the search for a witness");
+    }
+  }
+  std::vector<Id> values_within(Id value, std::int64_t most, int depth, bool& deeper) {
+    meter_.charge();
     std::vector<Id> out;
     Id record = record_id(value);
     const Record r = records_[record];
@@ -679,8 +689,8 @@ class Values : public ValueStore {
         left = re.conj({r[kString], re.negate(taken)});
       }
     }
-    if (part_satisfiable(record, kArray)) arrays_of(r[kArray], most, out);
-    if (part_satisfiable(record, kObject)) objects_of(r[kObject], most, out);
+    if (part_satisfiable(record, kArray)) arrays_of(r[kArray], most, depth, deeper, out);
+    if (part_satisfiable(record, kObject)) objects_of(r[kObject], most, depth, deeper, out);
     std::sort(out.begin(), out.end());
     out.erase(std::unique(out.begin(), out.end()), out.end());
     if (static_cast<std::int64_t>(out.size()) > most) out.resize(static_cast<std::size_t>(most));
@@ -716,14 +726,18 @@ class Values : public ValueStore {
     }
     out.insert(out.end(), found.begin(), found.end());
   }
-  void arrays_of(Id formula, std::int64_t most, std::vector<Id>& out) {
+  void arrays_of(Id formula, std::int64_t most, int depth, bool& deeper, std::vector<Id>& out) {
     std::vector<std::pair<Id, std::vector<Id>>> queue{{formula, {}}};
     std::size_t before = out.size();
     for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(out.size() - before) < most; ++i) {
       auto [at, items] = queue[i];
       if (ends(at)) out.push_back(constants.array(items.data(), items.size()));
       for (const Leaf& leaf : leaves(item_derivative(at), kNone)) {
-        for (Id value : values_of(leaf.value, most)) {
+        if (depth == 0) {
+          deeper = true;
+          break;
+        }
+        for (Id value : values_within(leaf.value, most, depth - 1, deeper)) {
           meter_.charge();
           std::vector<Id> longer = items;
           longer.push_back(value);
@@ -733,7 +747,7 @@ class Values : public ValueStore {
       }
     }
   }
-  void objects_of(Id formula, std::int64_t most, std::vector<Id>& out) {
+  void objects_of(Id formula, std::int64_t most, int depth, bool& deeper, std::vector<Id>& out) {
     struct Entry { Id formula, seen; std::vector<Id> members; };
     std::vector<Entry> queue{{formula, RegexStore::kEmpty, {}}};
     std::unordered_set<Id> found;
@@ -747,14 +761,19 @@ class Values : public ValueStore {
         std::string name = re.shortest(left);
         taken = re.insert_string(taken, name);
         Id seen = seen_after(e.formula, e.seen, name);
-        for (const Leaf& leaf : leaves(member_derivative(e.formula, name), seen))
-          for (Id value : values_of(leaf.value, most)) {
+        for (const Leaf& leaf : leaves(member_derivative(e.formula, name), seen)) {
+          if (depth == 0) {
+            deeper = true;
+            break;
+          }
+          for (Id value : values_within(leaf.value, most, depth - 1, deeper)) {
             meter_.charge();
             std::vector<Id> members = e.members;
             members.push_back(constants.text(name));
             members.push_back(value);
             queue.push_back({leaf.rest, seen, std::move(members)});
           }
+        }
       }
     }
     out.insert(out.end(), found.begin(), found.end());

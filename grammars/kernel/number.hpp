@@ -77,7 +77,16 @@ class NumberMachine {
     return next != kDead && distance(next) >= 0 ? next : kDead;
   }
 
-  bool accepts(Id id) { return accepts_[id]; }
+  bool accepts(Id id) {
+    if (accepts_[id] < 0) {
+      State s = unpack(id);
+      bool ends = s.phase == Zero || s.phase == Integer || s.phase == Fraction || s.phase == ExponentDigits;
+      if (s.plain && s.phase == Fraction && (s.z > 0 || !s.nonzero)) ends = false;
+      if (s.plain && s.phase == Zero && s.negative) ends = false;
+      accepts_[id] = ends && evaluate(s, s.goal);
+    }
+    return accepts_[id];
+  }
   // Truth of each tracked formula if the number ended here.
   std::vector<bool> outcomes(Id id) {
     State s = unpack(id);
@@ -407,15 +416,12 @@ class NumberMachine {
     for (std::uint64_t r : s.rem) v.push_back(static_cast<Id>(r)), v.push_back(static_cast<Id>(r >> 32));
     Id id = states_.add(v) - 1;  // list 0 is the empty list
     if (id == static_cast<Id>(rows_.size())) {
-      meter_.charge(40);  // a residual is some 300 bytes: the limit on work bounds memory too
       std::array<Id, 15> row;
       row.fill(kNotYet);
       rows_.push_back(row);
       distances_.push_back(kUnknown);
-      bool ends = s.phase == Zero || s.phase == Integer || s.phase == Fraction || s.phase == ExponentDigits;
-      if (s.plain && s.phase == Fraction && (s.z > 0 || !s.nonzero)) ends = false;
-      if (s.plain && s.phase == Zero && s.negative) ends = false;
-      accepts_.push_back(ends && evaluate(s, s.goal));
+      accepts_.push_back(-1);
+      meter_.charge(40);  // a residual is some 300 bytes: the limit on work bounds memory too
     }
     return id;
   }
@@ -594,7 +600,7 @@ class NumberMachine {
       path.push_back(step(path.back(), b));
       if (path.back() == kDead) return false;
     }
-    if (!accepts_[path.back()]) return false;
+    if (!accepts(path.back())) return false;
     std::int64_t left = 0;
     for (std::size_t i = path.size(); i-- > 0; ++left) {
       if (distances_[path[i]] >= 0) left = distances_[path[i]];
@@ -617,8 +623,8 @@ class NumberMachine {
     std::size_t at = 0;
     for (std::size_t i = 0; i < order.size() && depth[i] < best; ++i) {
       Id id = order[i];
-      if (accepts_[id] || distances_[id] >= 0) {
-        std::int64_t here = accepts_[id] ? 0 : distances_[id];
+      if (distances_[id] >= 0 || accepts(id)) {
+        std::int64_t here = accepts(id) ? 0 : distances_[id];
         if (depth[i] + here < best) best = depth[i] + here, at = i;
         continue;
       }
@@ -656,7 +662,7 @@ class NumberMachine {
   ListStore states_;
   std::vector<std::array<Id, 15>> rows_;
   std::vector<std::int64_t> distances_;
-  std::vector<bool> accepts_;
+  std::vector<std::int8_t> accepts_;  // -1: not known
   ListStore value_keys_;
   std::unordered_map<Id, bool> value_live_;
 };
