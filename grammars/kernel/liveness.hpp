@@ -8,6 +8,8 @@
 // `satisfiable(value)` is exact: the least fixed point over the finite witnesses. It is charged; negative answers
 // that rest on an unfinished ancestor are not memoised. Not thread-safe.
 #pragma once
+#include <deque>
+
 #include "values.hpp"
 
 namespace constrain {
@@ -661,7 +663,11 @@ class Values : public ValueStore {
     const Record r = expand(value);
     std::int64_t words = r[0] + r[1] + r[2];
     if (words >= n || r[kArray] == FormulaStore::kTrue || r[kObject] == FormulaStore::kTrue) return true;
-    return r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words;
+    if (r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words) return true;
+    Simple s;  // one optional member more for each of many names
+    return r[kObject] != FormulaStore::kFalse && simple(r[kObject], s) && static_cast<Id>(s.required.size()) < s.most && s.least <= 1 &&
+           !source_order && part_satisfiable(expand_id(value), kObject) &&
+           re.count_words(bundle_names(s.bundles), n + static_cast<std::int64_t>(s.required.size())) >= n + static_cast<std::int64_t>(s.required.size());
   }
   // Up to `most` different values, all of them if there are fewer: those nested least, then deeper ones, until nothing
   // was left out for its depth.
@@ -726,11 +732,19 @@ class Values : public ValueStore {
     }
     out.insert(out.end(), found.begin(), found.end());
   }
+  // Newest and oldest in turn: the newest is nearest to its end, and no other is left out for ever.
+  template <class T>
+  static T take_next(std::deque<T>& queue, std::int64_t turn) {
+    T out = std::move(turn % 8 ? queue.back() : queue.front());
+    if (turn % 8) queue.pop_back();
+    else queue.pop_front();
+    return out;
+  }
   void arrays_of(Id formula, std::int64_t most, int depth, bool& deeper, std::vector<Id>& out) {
-    std::vector<std::pair<Id, std::vector<Id>>> queue{{formula, {}}};
+    std::deque<std::pair<Id, std::vector<Id>>> queue{{formula, {}}};
     std::size_t before = out.size();
-    for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(out.size() - before) < most; ++i) {
-      auto [at, items] = queue[i];
+    for (std::int64_t turn = 1; !queue.empty() && static_cast<std::int64_t>(out.size() - before) < most; ++turn) {
+      auto [at, items] = take_next(queue, turn);
       if (ends(at)) out.push_back(constants.array(items.data(), items.size()));
       for (const Leaf& leaf : leaves(item_derivative(at), kNone)) {
         if (depth == 0) {
@@ -738,28 +752,34 @@ class Values : public ValueStore {
           break;
         }
         for (Id value : values_within(leaf.value, most, depth - 1, deeper)) {
-          meter_.charge();
+          Id rest = substitute_item(leaf.rest, value);
+          if (!container_live_any(rest, kNone)) continue;
           std::vector<Id> longer = items;
           longer.push_back(value);
-          Id rest = substitute_item(leaf.rest, value);
-          if (container_live_any(rest, kNone)) queue.emplace_back(rest, std::move(longer));
+          meter_.charge(16 + static_cast<std::int64_t>(longer.size()));  // memory too
+          queue.emplace_back(rest, std::move(longer));
         }
       }
     }
   }
+  // Members by increasing name, shortest first: their order makes no other object.
   void objects_of(Id formula, std::int64_t most, int depth, bool& deeper, std::vector<Id>& out) {
-    struct Entry { Id formula, seen; std::vector<Id> members; };
-    std::vector<Entry> queue{{formula, RegexStore::kEmpty, {}}};
+    struct Entry { Id formula, seen; std::string last; std::vector<Id> members; };
+    std::deque<Entry> queue;
+    queue.push_back({formula, RegexStore::kEmpty, "", {}});
     std::unordered_set<Id> found;
-    for (std::size_t i = 0; i < queue.size() && static_cast<std::int64_t>(found.size()) < most; ++i) {
-      Entry e = queue[i];
+    auto later = [](const std::string& a, const std::string& b) { return a.size() != b.size() ? a.size() > b.size() : a > b; };
+    for (std::int64_t turn = 1; !queue.empty() && static_cast<std::int64_t>(found.size()) < most; ++turn) {
+      Entry e = take_next(queue, turn);
       if (ends(e.formula)) found.insert(constants.object(e.members.data(), e.members.size()));
       Id taken = RegexStore::kEmpty, names = next_names(e.formula, e.seen);
-      for (std::int64_t k = 0; k < most; ++k) {
+      for (std::int64_t k = 0; k < most;) {
         Id left = re.conj({names, re.negate(taken)});
         if (!re.live(left)) break;
         std::string name = re.shortest(left);
         taken = re.insert_string(taken, name);
+        if (!e.members.empty() && !source_order && !later(name, e.last)) continue;
+        ++k;
         Id seen = seen_after(e.formula, e.seen, name);
         for (const Leaf& leaf : leaves(member_derivative(e.formula, name), seen)) {
           if (depth == 0) {
@@ -767,11 +787,11 @@ class Values : public ValueStore {
             break;
           }
           for (Id value : values_within(leaf.value, most, depth - 1, deeper)) {
-            meter_.charge();
             std::vector<Id> members = e.members;
             members.push_back(constants.text(name));
             members.push_back(value);
-            queue.push_back({leaf.rest, seen, std::move(members)});
+            meter_.charge(16 + static_cast<std::int64_t>(members.size()));  // memory too
+            queue.push_back({leaf.rest, seen, name, std::move(members)});
           }
         }
       }
