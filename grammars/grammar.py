@@ -22,7 +22,10 @@ Order = Literal["any", "schema"]
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """kind: "regex" or "json_schema"; options: those that define the language, by name."""
+    """kind: "regex", "json_schema", "lark" or "gbnf"; options: those that define the language, by name.
+
+    specials: names of the special tokens that a context-free grammar asks the vocabulary for.
+    """
 
     kind: str
     table: Table = field(repr=False, compare=False)
@@ -30,6 +33,7 @@ class Grammar:
     options: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = DEFAULT_LIMITS
     lowered: Any = field(default=None, repr=False, compare=False)
+    specials: tuple[str, ...] = ()
 
     def packed(self) -> tuple[bytes, list[bytes]]:
         return self.table.pack()

@@ -1,6 +1,6 @@
 """Types of the native kernel (`bindings.cpp`); a test compares the names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,11 @@ class Automaton:
         exponent_digits: int,
         compile_work: int,
         mask_work: int,
+        specials: Mapping[str, Sequence[int]],
         /,
     ) -> Automaton: ...
+    rule_bytes: int
+    def rule_stats(self) -> dict[str, int]: ...
     def start(self) -> State: ...
     def step(self, state: State, token: int, /) -> State | None: ...
     def fill(self, state: State, rows: Any, index: int = 0, budget: int | None = None) -> bool: ...

@@ -10,7 +10,8 @@
 #include <mutex>
 #include <set>
 
-#include "mask.hpp"
+#include "rule_loader.hpp"
+#include "rule_mask.hpp"
 
 namespace constrain {
 
@@ -136,56 +137,76 @@ struct Point {
   std::uint64_t hash() const { return mix(config.hash(), ended); }
 };
 
+using SpecialTokens = std::unordered_map<std::string, std::vector<std::int32_t>>;
+
 class Automaton {
  public:
+  // `documents`: the mode of embedded JSON documents; `specials`: ids of special tokens by name.
   Automaton(std::shared_ptr<KernelVocabulary> vocabulary, const Mode& mode, const std::int64_t* words, std::size_t n,
-            const std::vector<std::string_view>& blobs, Id root, std::int64_t compile_work, std::int64_t mask_work)
+            const std::vector<std::string_view>& blobs, Id root, std::int64_t compile_work, std::int64_t mask_work, const Mode& documents,
+            const SpecialTokens& specials)
       : vocabulary_(std::move(vocabulary)), engine_(vocabulary_->engine(mode)), mask_work_(mask_work) {
     std::lock_guard<std::mutex> guard(engine_->lock);
     engine_->meter.begin(compile_work, "compile_work");
-    document_ = Loader(engine_->values, blobs).load(words, n, root);
-    if (!vocabulary_->trie.closed) close_over_tokens();
-    start_.config = engine_->reader.start(document_);
+    Loader loader(engine_->values, blobs);
+    document_ = loader.load(words, n, root);
+    if (document_.kind == Document::kGrammar) {
+      start_rules(loader, words, n, blobs, root, compile_work, documents, specials);
+    } else {
+      if (!vocabulary_->trie.closed) close_over_tokens();
+      start_.config = engine_->reader.start(document_);
+    }
     compile_used_ = engine_->meter.used();
   }
   ~Automaton() {
-    std::lock_guard<std::mutex> guard(engine_->lock);
+    Guard guard(*this);
     start_ = Point{};
+    masks_.reset();
+    rules_.reset();
   }
 
-  // Holds the engine's lock and a fresh meter while alive.
+  // The locks of the engines, always in this order.
+  struct Guard {
+    explicit Guard(const Automaton& a) : own(a.engine_->lock) {
+      if (a.documents_) inner = std::unique_lock<std::mutex>(a.documents_->lock);
+    }
+    std::unique_lock<std::mutex> own, inner;
+  };
+  // Holds the locks and fresh meters while alive.
   struct Turn {
-    explicit Turn(const Automaton& a) : guard(a.engine_->lock) {
+    explicit Turn(const Automaton& a) : guard(a) {
       a.engine_->meter.begin(a.mask_work_, "mask_work");
+      if (a.documents_) a.documents_->meter.begin(a.mask_work_, "mask_work");
       a.engine_->reader.use(a.document_);
     }
-    std::lock_guard<std::mutex> guard;
+    Guard guard;
   };
 
   const Point& start() const { return start_; }
   const std::shared_ptr<KernelVocabulary>& vocabulary() const { return vocabulary_; }
   Engine& engine() const { return *engine_; }
+  const RuleMasks* rule_masks() const { return masks_.get(); }
+  std::size_t rule_bytes() const { return rules_ ? rules_->bytes() + masks_->bytes() : 0; }
   std::int64_t compile_used() const { return compile_used_; }
 
   // All of the following need a Turn.
-  bool accepting(const Point& p) const { return engine_->reader.accepting(p.config); }
+  bool accepting(const Point& p) const { return rules_ ? rules_->accepting(p.config.a) : engine_->reader.accepting(p.config); }
   bool step(Point& p, std::int32_t token) const {
     if (token < 0 || token >= vocabulary_->size) return false;
     if (vocabulary_->is_end(token)) return p.ended || (accepting(p) && (p.ended = true));
     if (p.ended) return false;
     std::string_view bytes = vocabulary_->trie.text(token);
-    if (bytes.empty()) return false;
-    for (char b : bytes)
-      if (!engine_->reader.step(p.config, static_cast<unsigned char>(b))) return false;
-    return true;
+    if (bytes.empty()) return rules_ && (p.config.a = rules_->step_special(p.config.a, token)) != 0;
+    return run(p, bytes);
   }
   bool run(Point& p, std::string_view text) const {
     for (char b : text)
-      if (!engine_->reader.step(p.config, static_cast<unsigned char>(b))) return false;
+      if (!step_byte(p.config, static_cast<unsigned char>(b))) return false;
     return true;
   }
   void fill(const Point& p, std::uint32_t* row) const {
     if (p.ended) std::memset(row, 0, static_cast<std::size_t>(vocabulary_->words()) * 4);
+    else if (rules_) masks_->fill(p.config.a, row);
     else engine_->masks.fill(p.config, row);
     if (p.ended || accepting(p)) add_ends(row);
   }
@@ -194,6 +215,16 @@ class Automaton {
     if (p.ended) return fill(p, row), true;
     std::memset(row, 0, static_cast<std::size_t>(vocabulary_->words()) * 4);
     std::int64_t here = distance(p), most = std::max(budget, here);
+    if (rules_) {
+      std::unordered_map<Id, bool> known;
+      masks_->each_allowed(p.config.a, [&](std::int32_t token, Id after) {
+        auto [it, fresh] = known.try_emplace(after, false);
+        if (fresh) it->second = tokens_left(after) <= most - 1;
+        if (it->second) row[token >> 5] |= 1u << (token & 31);
+      });
+      if (accepting(p)) add_ends(row);
+      return budget >= here;
+    }
     std::unordered_map<std::uint64_t, std::vector<std::pair<Config, bool>>> memo;
     engine_->masks.each_allowed(p.config, [&](std::int32_t token, const Config& after) {
       auto& bucket = memo[after.hash()];
@@ -209,28 +240,36 @@ class Automaton {
     if (accepting(p)) add_ends(row);
     return budget >= here;
   }
+  // Special tokens of a completion have no bytes and are left out here.
   std::string completion(const Point& p) const {
-    return p.ended ? std::string() : engine_->reader.completion(p.config, 1u << 22);
+    if (p.ended) return std::string();
+    if (!rules_) return engine_->reader.completion(p.config, 1u << 22);
+    std::string out;
+    for (std::int32_t s : rules_->completion(p.config.a, 1u << 22))
+      if (s < 256) out.push_back(static_cast<char>(s));
+    return out;
   }
-  std::int64_t distance(const Point& p) const { return vocabulary_->spell(completion(p)); }
+  std::int64_t distance(const Point& p) const {
+    return rules_ && !p.ended ? tokens_left(p.config.a) : vocabulary_->spell(completion(p));
+  }
   bool finished(const Point& p) const {
     if (p.ended) return true;
-    if (!accepting(p)) return false;
+    if (!accepting(p) || takes_special(p)) return false;
     for (int b = 0; b < 256; ++b) {
       Config c = p.config;
-      if (engine_->reader.spells(b) && engine_->reader.step(c, b)) return false;
+      if (engine_->reader.spells(b) && step_byte(c, b)) return false;
     }
     return true;
   }
   // The longest text that every completion begins with, at most `most` bytes.
   std::string forced(Point p, std::size_t most) const {
     std::string out;
-    while (out.size() < most && !p.ended && !accepting(p)) {
+    while (out.size() < most && !p.ended && !accepting(p) && !takes_special(p)) {
       int only = -1;
       Config next;
       for (int b = 0; b < 256 && only >= -1; ++b) {
         Config c = p.config;
-        if (!engine_->reader.spells(b) || !engine_->reader.step(c, b)) continue;
+        if (!engine_->reader.spells(b) || !step_byte(c, b)) continue;
         only = only < 0 && only == -1 ? b : -2;
         next = c;
       }
@@ -242,6 +281,52 @@ class Automaton {
   }
 
  private:
+  bool step_byte(Config& c, int b) const {
+    if (!rules_) return engine_->reader.step(c, b);
+    return (c.a = rules_->step(c.a, b)) != 0;
+  }
+  bool takes_special(const Point& p) const {
+    if (!rules_) return false;
+    for (auto& [token, terminals] : rules_->specials())
+      if (rules_->step_special(p.config.a, token)) return true;
+    return false;
+  }
+  // Tokens that spell the canonical completion of a configuration of the rules.
+  std::int64_t tokens_left(Id c) const {
+    std::int64_t n = 0;
+    std::string text;
+    auto spelled = [&] { n += vocabulary_->spell(text), text.clear(); };
+    for (std::int32_t s : rules_->completion(c, 1u << 22)) {
+      if (s < 256) text.push_back(static_cast<char>(s));
+      else spelled(), ++n;
+    }
+    spelled();
+    return n;
+  }
+  void start_rules(const Loader& loader, const std::int64_t* words, std::size_t n, const std::vector<std::string_view>& blobs, Id root,
+                   std::int64_t compile_work, const Mode& documents, const SpecialTokens& specials) {
+    if (!vocabulary_->trie.closed)
+      throw SourceError(1, "a context-free grammar over a vocabulary in which some byte occurs inside tokens but is no token itself");
+    LoadedRules loaded = RuleLoader(loader, engine_->values.re, engine_->meter).load(root, specials);
+    std::unordered_map<Id, Document> roots;
+    std::unique_lock<std::mutex> inner;
+    if (!loaded.documents.empty()) {
+      documents_ = vocabulary_->engine(documents);
+      inner = std::unique_lock<std::mutex>(documents_->lock);
+      documents_->meter.begin(compile_work, "compile_work");
+      Loader other(documents_->values, blobs);
+      other.load_nodes(words, n);
+      for (auto& [terminal, node] : loaded.documents) roots.emplace(terminal, other.document(node));
+    }
+    std::unordered_map<std::int32_t, std::vector<Id>> by_token;
+    for (auto& [terminal, name] : loaded.specials)
+      for (std::int32_t token : specials.at(name)) by_token[token].push_back(terminal);
+    rules_ = std::make_unique<RuleReader>(std::move(loaded.rules), engine_->values.re, engine_->meter,
+                                          documents_ ? &documents_->reader : nullptr, std::move(roots), std::move(by_token));
+    masks_ = std::make_unique<RuleMasks>(*rules_, documents_ ? &documents_->masks : nullptr, vocabulary_->trie, vocabulary_->size, engine_->meter);
+    start_.config.lexer = Lexer::Rules;
+    start_.config.a = rules_->start();
+  }
   void add_ends(std::uint32_t* row) const {
     for (std::int32_t t : vocabulary_->end_tokens) row[t >> 5] |= 1u << (t & 31);
   }
@@ -258,7 +343,9 @@ class Automaton {
   }
 
   std::shared_ptr<KernelVocabulary> vocabulary_;
-  std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Engine> engine_, documents_;  // documents_: of embedded JSON, if there is any
+  std::unique_ptr<RuleReader> rules_;           // of a context-free grammar
+  std::unique_ptr<RuleMasks> masks_;
   Document document_;
   Point start_;
   std::int64_t mask_work_, compile_used_ = 0;

@@ -3,6 +3,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unordered_map.h>
 #include <nanobind/stl/vector.h>
 
 #include <thread>
@@ -91,7 +92,7 @@ struct PyAutomaton : std::enable_shared_from_this<PyAutomaton> {
 // Frames are counted without atomics: whoever drops one holds the engine's lock.
 PyState::~PyState() {
   if (!automaton) return;
-  std::lock_guard<std::mutex> guard(automaton->a->engine().lock);
+  Automaton::Guard guard(*automaton->a);
   point = Point{};
 }
 
@@ -99,11 +100,11 @@ struct PyMatcher {
   std::shared_ptr<PyAutomaton> automaton;
   std::vector<Point> history;  // history.back() is where we are
   PyMatcher(std::shared_ptr<PyAutomaton> owner, const Point& start) : automaton(std::move(owner)) {
-    std::lock_guard<std::mutex> guard(automaton->a->engine().lock);
+    Automaton::Guard guard(*automaton->a);
     history.push_back(start);
   }
   ~PyMatcher() {
-    std::lock_guard<std::mutex> guard(automaton->a->engine().lock);
+    Automaton::Guard guard(*automaton->a);
     history.clear();
   }
   PyMatcher(const PyMatcher&) = delete;
@@ -204,16 +205,27 @@ NB_MODULE(_kernel, m) {
   nb::class_<PyAutomaton>(m, "Automaton")
       .def_static("compile",
                   [](std::shared_ptr<PyVocabulary> v, nb::bytes words, std::vector<nb::bytes> blobs, int root, bool raw, bool plain, bool ordered,
-                     int digits, int exponent_digits, std::int64_t compile_work, std::int64_t mask_work) {
+                     int digits, int exponent_digits, std::int64_t compile_work, std::int64_t mask_work, const SpecialTokens& specials) {
                     std::vector<std::string_view> views;
                     for (const nb::bytes& b : blobs) views.emplace_back(b.c_str(), b.size());
                     auto made = std::make_shared<PyAutomaton>();
                     made->vocabulary = v;
                     made->a = std::make_unique<Automaton>(v->kernel, Mode{raw, plain, ordered, digits, exponent_digits},
                                                           reinterpret_cast<const std::int64_t*>(words.c_str()), words.size() / 8, views, root,
-                                                          compile_work, mask_work);
+                                                          compile_work, mask_work, Mode{false, plain, ordered, digits, exponent_digits}, specials);
                     return made;
                   })
+      .def_prop_ro("rule_bytes", [](const PyAutomaton& a) { return a.a->rule_bytes(); })
+      .def("rule_stats",
+           [](const PyAutomaton& a) {
+             nb::dict d;
+             if (const RuleMasks* m = a.a->rule_masks()) {
+               d["fills"] = m->stats.fills, d["hits"] = m->stats.hits, d["misses"] = m->stats.judgements;
+               d["interiors_built"] = m->stats.interiors, d["interior_hits"] = m->stats.interior_hits;
+               d["trie_nodes_visited"] = m->stats.nodes, d["memo_clears"] = m->stats.clears;
+             }
+             return d;
+           })
       .def_prop_ro("compile_work", [](const PyAutomaton& a) { return a.a->compile_used(); })
       .def("start", [](std::shared_ptr<PyAutomaton> a) {
         Automaton::Turn turn(*a->a);
@@ -291,17 +303,17 @@ NB_MODULE(_kernel, m) {
       })
       .def("rollback", [](PyMatcher& self, std::int64_t n) {
         if (n < 0 || n >= static_cast<std::int64_t>(self.history.size())) throw nb::value_error("rollback goes beyond the start");
-        std::lock_guard<std::mutex> guard(self.a().engine().lock);
+        Automaton::Guard guard(self.a());
         self.history.resize(self.history.size() - static_cast<std::size_t>(n));
       })
       .def("reset", [](PyMatcher& self) {
-        std::lock_guard<std::mutex> guard(self.a().engine().lock);
+        Automaton::Guard guard(self.a());
         self.history.resize(1);
       })
       .def("fork", [](PyMatcher& self) {
         nb::object made = nb::type<PyMatcher>()(nb::cast(self.automaton), nb::none());
         PyMatcher& other = nb::cast<PyMatcher&>(made);
-        std::lock_guard<std::mutex> guard(self.a().engine().lock);
+        Automaton::Guard guard(self.a());
         other.history = self.history;
         return made;
       })

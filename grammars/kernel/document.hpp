@@ -4,8 +4,8 @@
 //
 //     Config { lexer, frame } -> Frame (object or array in progress) -> Frame -> ... -> nothing
 //
-// Lexers: Gap (whitespace up to the next structural byte), String, Key, Number, Word (null, true, false) and Raw (a
-// regular language that is the whole document). Every configuration that `step` returns is live: some completion
+// Lexers: Gap (whitespace up to the next structural byte), String, Key, Number, Word (null, true, false), Raw (a regular
+// language that is the whole document) and Rules (a context-free grammar; `a` is a configuration of `RuleReader`). Every configuration that `step` returns is live: some completion
 // spelled by bytes of the vocabulary is accepted. Frames are immutable once shared; equal content gives equal hashes.
 //
 // `next_byte` is the canonical completion: a function of the configuration alone, hence the completion of a prefix of
@@ -18,7 +18,7 @@
 
 namespace constrain {
 
-enum class Lexer : std::uint8_t { Gap, String, Key, Number, Word, Raw };
+enum class Lexer : std::uint8_t { Gap, String, Key, Number, Word, Raw, Rules };
 enum class Phase : std::uint8_t { ValueStart, ArrayStart, ObjectStart, NameStart, Colon, AfterValue, End };
 
 struct Frame {
@@ -157,6 +157,7 @@ class Reader {
         }
         return true;
       }
+      case Lexer::Rules: break;
     }
     return false;
   }
@@ -199,6 +200,7 @@ class Reader {
         if (!finish_number(after)) return -1;
         return next_byte(after);
       }
+      case Lexer::Rules: break;
     }
     return -1;
   }

@@ -11,7 +11,7 @@ enum Op : std::int64_t {
   kOpItems = 40, kOpItemCount = 41, kOpUnique = 42, kOpUnevaluatedItems = 43,
   kOpProperties = 48, kOpRequired = 49, kOpPropertyCount = 50, kOpUnevaluatedProperties = 51,
   kOpValue = 56, kOpReserved = 57,
-  kOpJson = 64, kOpSequence = 65, kOpChoice = 66
+  kOpJson = 64, kOpSequence = 65, kOpChoice = 66, kOpGrammar = 67
 };
 
 struct PackedNode {

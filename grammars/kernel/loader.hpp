@@ -9,7 +9,7 @@
 namespace constrain {
 
 struct Document {
-  enum Kind { kRegex, kJson } kind = kRegex;
+  enum Kind { kRegex, kJson, kGrammar } kind = kRegex;
   Id root = 0;  // regex or value
   int whitespace = 0, whitespace_count = 0;
 };
@@ -19,6 +19,11 @@ class Loader {
   Loader(Values& values, const std::vector<std::string_view>& blobs) : v_(values), blobs_(blobs) {}
 
   Document load(const std::int64_t* words, std::size_t n, Id root) {
+    load_nodes(words, n);
+    if (root < 0 || root >= static_cast<Id>(nodes_.size())) throw SourceError(0, "the root is not a node");
+    return document(root);
+  }
+  void load_nodes(const std::int64_t* words, std::size_t n) {
     nodes_ = unpack(words, n);
     types_.resize(nodes_.size());
     ids_.resize(nodes_.size());
@@ -26,10 +31,14 @@ class Loader {
       if (nodes_[i].op == kOpReserved) types_[i] = kValueType, ids_[i] = v_.fs.literal(Atom::Slot, slot_of_[i] = v_.new_slot());
     for (at_ = 0; at_ < static_cast<Id>(nodes_.size()); ++at_) add(at_);
     for (auto [node, slot] : slot_of_) v_.define_slot(slot, value(nodes_[node].operands[0]));
-    if (root < 0 || root >= static_cast<Id>(nodes_.size())) throw SourceError(0, "the root is not a node");
+  }
+  Document document(std::int64_t root) const {
     Document d;
-    const PackedNode& r = nodes_[root];
-    if (r.op == kOpJson) {
+    const PackedNode& r = nodes_[check(root)];
+    if (r.op == kOpGrammar) {
+      d.kind = Document::kGrammar;
+      d.root = static_cast<Id>(root);
+    } else if (r.op == kOpJson) {
       need(r, 5);
       d.kind = Document::kJson;
       d.root = value(r.operands[0]);
@@ -39,6 +48,17 @@ class Loader {
       d.root = regex(root);
     }
     return d;
+  }
+  const PackedNode& node(Id i) const { return nodes_[i]; }
+  Id regex(std::int64_t operand) const {
+    Id i = check(operand);
+    if (types_[i] == kConstant) return ids_[i] == FormulaStore::kTrue ? v_.re.text() : RegexStore::kEmpty;
+    if (types_[i] != kRegexType) bad("a regex was expected");
+    return ids_[i];
+  }
+  std::string_view blob(std::int64_t index) const {
+    if (index < 0 || index >= static_cast<std::int64_t>(blobs_.size())) bad("a byte string is missing");
+    return blobs_[index];
   }
 
  private:
@@ -54,12 +74,6 @@ class Loader {
       bad("an operand refers to a later node");
     return static_cast<Id>(operand);
   }
-  Id regex(std::int64_t operand) const {
-    Id i = check(operand);
-    if (types_[i] == kConstant) return ids_[i] == FormulaStore::kTrue ? v_.re.text() : RegexStore::kEmpty;
-    if (types_[i] != kRegexType) bad("a regex was expected");
-    return ids_[i];
-  }
   Id formula(std::int64_t operand) const {
     Id i = check(operand);
     if (types_[i] != kFormula && types_[i] != kConstant) bad("a predicate on a number, array or object was expected");
@@ -69,10 +83,6 @@ class Loader {
     Id i = check(operand);
     if (types_[i] != kValueType && types_[i] != kConstant) bad("a value was expected");
     return ids_[i];
-  }
-  std::string_view blob(std::int64_t index) const {
-    if (index < 0 || index >= static_cast<std::int64_t>(blobs_.size())) bad("a byte string is missing");
-    return blobs_[index];
   }
   void set(Type t, Id id) { types_[at_] = t, ids_[at_] = id; }
 
@@ -142,7 +152,7 @@ class Loader {
         return set(kFormula, x[0] <= 0 ? FormulaStore::kTrue : v_.count_atom(bound(x[0]), x[1] < 0 ? kNone : regex(x[1]), value(x[2])));
       case kOpValue: return set(kValueType, record(n));
       case kOpReserved: return;
-      case kOpJson: return set(kRoot, 0);
+      case kOpJson: case kOpGrammar: return set(kRoot, 0);
       case kOpSequence: case kOpChoice: throw SourceError(1, "sequences and choices of documents");
       default: bad("an unknown node kind");
     }

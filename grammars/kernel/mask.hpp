@@ -53,6 +53,14 @@ class MaskBuilder {
       if (!r_.step(c, static_cast<unsigned char>(b))) return false;
     return true;
   }
+  // Could a token end the whole document? Nodes of the vocabulary below which such tokens lie are its `closers`.
+  bool may_finish(const Config& c) const { return !c.frame || c.frame->depth <= static_cast<std::uint32_t>(trie_.longest); }
+  std::vector<std::int32_t> closers(const Config& c) {
+    if ((c.lexer == Lexer::String || c.lexer == Lexer::Key) && c.escape == Reader::kPlain) return interior(c.a, false).exits;
+    std::vector<std::int32_t> out;
+    for (std::int32_t i = 0; i < trie_.all.size(); i = trie_.all.end[i]) out.push_back(i);
+    return out;
+  }
   void set_budget(std::size_t bytes) { budget_ = bytes; }
   std::size_t bytes() const { return bytes_; }
   void clear() {

@@ -229,6 +229,7 @@ def compile_grammar(grammar: Grammar, vocabulary: Vocabulary, limits: Limits | N
             limits.exponent_digits,
             limits.compile_work,
             limits.mask_work,
+            {name: vocabulary.special_ids(name) for name in grammar.specials},
         )
     except EmptyLanguage as e:
         raise EmptyLanguage(f"{e.message}: the {grammar.kind} accepts nothing", path="#") from None

@@ -10,6 +10,7 @@ Everything compiled against one vocabulary shares one kernel engine: parsed sub-
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -88,6 +89,18 @@ class Vocabulary:
     def new_rows(self, n: int = 1) -> npt.NDArray[np.int32]:
         """A fresh block of mask rows: int32[n, mask_words], all zero."""
         return np.zeros((n, self.mask_words), dtype=np.int32)
+
+    def special_ids(self, name: str) -> list[int]:
+        """The ids of the special token `name`, or of "[7]" and "[5-9,12]" by number. Raises VocabularyError for unknown ones."""
+        if name in self.special_tokens:
+            return [self.special_tokens[name]]
+        if re.fullmatch(r"\[[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*\]", name):
+            bounds = [[int(x) for x in part.split("-")] for part in name[1:-1].split(",")]
+            ids = [i for b in bounds for i in range(b[0], min(b[-1], len(self.tokens)) + 1)]
+            if ids and all(i < len(self.tokens) and self.tokens[i] is None for i in ids):
+                return ids
+            raise VocabularyError(f"{name} names ids that are ordinary tokens or out of range; give ids of special tokens")
+        raise VocabularyError(f"the vocabulary has no special token {name!r}")
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} tokens, eos {list(self.eos_token_ids)}, {self.fingerprint[:12]})"

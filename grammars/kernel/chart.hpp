@@ -1,0 +1,361 @@
+// The parser: interned sets of items, and the stack as interned return addresses.
+//
+// A *set* is what Earley's algorithm (CACM 1970) keeps for one position of the text, written so that it depends on its
+// future alone: items (dot, return address), closed under completion and under advancing over nullable symbols (Aycock
+// and Horspool, 2002), without predictions, which are a function of the items. Where Earley stores the position at which
+// an item began, an item here holds the *return address* of its nonterminal B there: (P, B), the items P that were
+// waiting. What a completed B adds to a set, its *content*, is a function of the return address, found once and kept.
+//
+// Consequences, each of which Earley's algorithm needs extra machinery for:
+//   - sets are hash-consed, so equal futures are (nearly always) one id, and states of a parser compare in O(1);
+//   - left recursion returns to a set met before: constant memory, no work;
+//   - right recursion too, because return addresses of equal content are one (what Leo, TCS 1991, does per item);
+//   - nothing refers to positions: sets are persistent, shared by all texts, and forking is free.
+// Deterministic grammars cost O(1) set operations a terminal; ambiguous ones at most what Earley's algorithm costs.
+//
+// Memory: 8 bytes an item. Sets live as long as the chart. Not thread-safe.
+#pragma once
+#include "rules.hpp"
+
+namespace constrain {
+
+class Chart {
+ public:
+  static constexpr Id kDead = 0;
+  static constexpr Id kTop = 0;  // return address of the start rule: the text is complete
+
+  // What a set can read next: sorted terminals, and the nonterminals that it predicts.
+  struct Shape {
+    Id allowed = 0;  // list id, in `lists`
+    std::vector<std::uint64_t> predicted;
+  };
+
+  Chart(const Rules& rules, Meter& meter) : g_(rules), meter_(meter) {
+    sets_.add({0});
+    returns_.push_back({});
+    returns_[0].content = sets_.add({1});
+    returns_[0].cost = 0;
+    Building out;
+    add(g_.start_dot, kTop, out);
+    start_ = intern(out);
+  }
+
+  ListStore lists;  // of terminals
+
+  Id start() const { return start_; }
+  bool accepts(Id set) const { return *sets_.begin(set) != 0; }
+  bool dead(Id set) const { return sets_.size(set) == 1 && !accepts(set); }
+  const Shape& shape(Id set) { return shapes_[shape_of(set)]; }
+  Id allowed(Id set) { return shape(set).allowed; }
+  bool allows(Id set, Id terminal) {
+    Id list = allowed(set);
+    return std::binary_search(lists.begin(list), lists.end(list), terminal);
+  }
+
+  // The set after any one of the terminals of the list `terminals`; dead if none can be read.
+  Id go(Id set, Id terminals) {
+    std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(terminals);
+    auto it = moves_.find(key);
+    if (it != moves_.end()) {
+      meter_.charge(it->second.work);
+      return it->second.set;
+    }
+    std::int64_t before = meter_.used();
+    meter_.charge();
+    Building out;
+    Place at{waiting(set), &shapes_[shape_of(set)].predicted, {}};
+    std::vector<Id> symbols(lists.begin(terminals), lists.end(terminals));
+    for (Id t : symbols) {
+      for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
+        Id d = sets_.begin(set)[i], ra = sets_.begin(set)[i + 1];
+        if (g_.symbol[d] == t) add(d + 1, ra, out);
+      }
+      advance_predicted(t, at, out);
+    }
+    complete(at, out);
+    Id made = intern(out);
+    moves_.emplace(key, Move{made, meter_.used() - before});
+    return made;
+  }
+  // The set from which either of two sets goes on.
+  Id either(Id a, Id b) {
+    if (a == b || dead(b)) return a;
+    if (dead(a)) return b;
+    Building out;
+    for (Id s : {a, b}) take(s, out);
+    return intern(out);
+  }
+  // The set in which `symbol` is read first, and then everything that follows `set`: for ignored nonterminals.
+  Id interlude(Id set, Id symbol) {
+    std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(symbol);
+    auto [it, fresh] = interludes_.try_emplace(key, kNone);
+    if (!fresh) return it->second;
+    Id back = static_cast<Id>(returns_.size());
+    returns_.push_back({});
+    returns_[back].content = set;
+    Building out;
+    for (Id d : g_.first_dots[symbol]) out.items.push_back({d, back});
+    return interludes_[key] = intern(out);
+  }
+
+  // Bytes of a shortest completion (lexemes side by side).
+  std::int64_t cost(Id set) {
+    if (set >= static_cast<Id>(costs_.size())) costs_.resize(set + 1, -1);
+    if (costs_[set] >= 0) return costs_[set];
+    std::int64_t best = accepts(set) ? 0 : Rules::kInfinite;
+    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2)
+      best = std::min(best, g_.rest[sets_.begin(set)[i]] + return_cost(sets_.begin(set)[i + 1]));
+    if (set >= static_cast<Id>(costs_.size())) costs_.resize(set + 1, -1);
+    return costs_[set] = best;
+  }
+  // The next terminal of a shortest completion; kNone if the text is best ended here.
+  Id next_terminal(Id set) {
+    if (accepts(set)) return kNone;
+    std::int64_t best = Rules::kInfinite;
+    Id symbol = kNone;
+    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
+      Id d = sets_.begin(set)[i];
+      std::int64_t c = g_.rest[d] + return_cost(sets_.begin(set)[i + 1]);
+      if (c < best) best = c, symbol = g_.symbol[d];
+      else if (c == best && symbol != kNone && g_.cost[symbol] == 0) symbol = g_.symbol[d];
+    }
+    while (symbol != kNone && !g_.is_terminal(symbol)) {  // the leftmost symbol of its cheapest derivation that is not empty
+      Id d = g_.cheapest[symbol];
+      while (g_.symbol[d] != Rules::kEnd && g_.nullable[g_.symbol[d]] && g_.cost[g_.symbol[d]] == 0) ++d;
+      symbol = g_.symbol[d];
+    }
+    return symbol;
+  }
+  std::size_t bytes() const {
+    return sets_.bytes() + lists.bytes() + returns_.size() * 40 + moves_.size() * 40 + shapes_.size() * (32 + g_.symbols() / 8);
+  }
+  std::size_t count() const { return sets_.count(); }
+
+ private:
+  struct Item {
+    Id dot, back;
+    auto operator<=>(const Item&) const = default;
+  };
+  struct Building {
+    bool accept = false;
+    std::vector<Item> items;
+    std::vector<Id> merged;  // return addresses whose content is in
+  };
+  // A set seen as the place where nonterminals began: the items that wait, and what they predict.
+  struct Place {
+    Id waiting;
+    const std::vector<std::uint64_t>* predicted;
+    std::vector<Id> completed;  // nonterminals that began here and have ended
+  };
+  struct Return {
+    Id place = 0, symbol = kNone;
+    Id content = kNone;  // set that a completion adds; kNone: not found yet
+    std::int64_t cost = -1;
+    bool handed_out = false;
+  };
+  struct Move {
+    Id set;
+    std::int64_t work;
+  };
+  static constexpr int kDepth = 64;  // of return addresses whose content is found at once
+
+  Id intern(Building& b) {
+    std::sort(b.items.begin(), b.items.end());
+    b.items.erase(std::unique(b.items.begin(), b.items.end()), b.items.end());
+    meter_.charge(static_cast<std::int64_t>(b.items.size()));
+    std::vector<Id> flat{b.accept};
+    flat.reserve(1 + 2 * b.items.size());
+    for (const Item& i : b.items) flat.push_back(i.dot), flat.push_back(i.back);
+    return sets_.add(flat);
+  }
+  void take(Id set, Building& out) {
+    out.accept |= accepts(set);
+    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) out.items.push_back({sets_.begin(set)[i], sets_.begin(set)[i + 1]});
+    meter_.charge(static_cast<std::int64_t>(sets_.size(set)));
+  }
+  void merge(Id back, Building& out) {
+    if (std::find(out.merged.begin(), out.merged.end(), back) != out.merged.end()) return;
+    out.merged.push_back(back);
+    take(content(back), out);
+  }
+  // Adds an item that has moved to dot `d`, and what follows from it.
+  void add(Id d, Id back, Building& out) {
+    for (;; ++d) {
+      if (g_.symbol[d] == Rules::kEnd) return merge(back, out);
+      out.items.push_back({d, back});
+      if (!g_.nullable[g_.symbol[d]]) return;
+    }
+  }
+  // The predicted items of `at` that wait for `symbol`.
+  void advance_predicted(Id symbol, Place& at, Building& out) {
+    for (Id w : g_.waiters[symbol]) {
+      Id head = g_.head[w];
+      if (!((*at.predicted)[head >> 6] >> (head & 63) & 1)) continue;
+      meter_.charge();
+      for (Id d = w + 1;; ++d) {
+        if (g_.symbol[d] == Rules::kEnd) {
+          if (std::find(at.completed.begin(), at.completed.end(), head) == at.completed.end()) at.completed.push_back(head);
+          break;
+        }
+        out.items.push_back({d, return_address(at, head)});
+        if (!g_.nullable[g_.symbol[d]]) break;
+      }
+    }
+  }
+  // Adds what the nonterminals completed at this place let advance, and so on.
+  void complete(Place& at, Building& out) {
+    for (std::size_t k = 0; k < at.completed.size(); ++k) {
+      Id symbol = at.completed[k];
+      for (std::size_t i = 1, n = sets_.size(at.waiting); i < n; i += 2) {
+        Id d = sets_.begin(at.waiting)[i], back = sets_.begin(at.waiting)[i + 1];
+        if (g_.symbol[d] == symbol) add(d + 1, back, out);
+      }
+      advance_predicted(symbol, at, out);
+    }
+  }
+  // The items of a set that wait for nonterminals, as a set.
+  Id waiting(Id set) {
+    if (set >= static_cast<Id>(waiting_.size())) waiting_.resize(set + 1, kNone);
+    if (waiting_[set] != kNone) return waiting_[set];
+    std::vector<Id> flat{0};
+    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
+      Id d = sets_.begin(set)[i];
+      if (g_.is_terminal(g_.symbol[d])) continue;
+      flat.push_back(d);
+      flat.push_back(sets_.begin(set)[i + 1]);
+    }
+    return waiting_[set] = sets_.add(flat);
+  }
+  Id return_address(const Place& at, Id symbol) {
+    std::uint64_t key = static_cast<std::uint64_t>(at.waiting) << 32 | static_cast<std::uint32_t>(symbol);
+    auto it = return_ids_.find(key);
+    if (it != return_ids_.end()) {
+      returns_[it->second].handed_out = true;
+      return it->second;
+    }
+    Id id = static_cast<Id>(returns_.size());
+    returns_.push_back({at.waiting, symbol, kNone, -1, false});
+    return_ids_.emplace(key, id);
+    if (depth_ >= kDepth) return returns_[id].handed_out = true, id;  // its content is found when it is asked for
+    Id found = find_content(id);
+    if (!returns_[id].handed_out) {  // nothing refers to it yet: an address of equal content serves
+      auto [same, fresh] = by_content_.try_emplace(found, id);
+      if (!fresh) {
+        if (id == static_cast<Id>(returns_.size()) - 1) returns_.pop_back();
+        return_ids_[key] = same->second;
+        return same->second;
+      }
+    } else {
+      by_content_.try_emplace(found, id);
+    }
+    returns_[id].handed_out = true;
+    return id;
+  }
+  Id content(Id back) {
+    if (returns_[back].content == kNone) find_content(back);
+    return returns_[back].content;
+  }
+  Id find_content(Id id) {
+    if (busy_.count(id)) throw SourceError(0, "a rule that derives itself through nothing");
+    busy_.insert(id);
+    ++depth_;
+    struct Leave {
+      Chart& c;
+      Id id;
+      ~Leave() { --c.depth_, c.busy_.erase(id); }
+    } leave{*this, id};
+    Place at{returns_[id].place, nullptr, {returns_[id].symbol}};
+    std::vector<std::uint64_t> predicted = shapes_[shape_of(at.waiting)].predicted;
+    at.predicted = &predicted;
+    Building out;
+    complete(at, out);
+    Id made = intern(out);
+    return returns_[id].content = made;
+  }
+
+  // ------------------------------------------------------------------ shapes
+  Id shape_of(Id set) {
+    if (set >= static_cast<Id>(shape_ids_.size())) shape_ids_.resize(set + 1, kNone);
+    if (shape_ids_[set] != kNone) return shape_ids_[set];
+    std::vector<Id> next;
+    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) next.push_back(g_.symbol[sets_.begin(set)[i]]);
+    std::sort(next.begin(), next.end());
+    next.erase(std::unique(next.begin(), next.end()), next.end());
+    auto [it, fresh] = shapes_by_next_.try_emplace(lists.add(next), static_cast<Id>(shapes_.size()));
+    if (fresh) shapes_.push_back(make_shape(next));
+    return shape_ids_[set] = it->second;
+  }
+  Shape make_shape(std::vector<Id> symbols) {
+    Shape s;
+    s.predicted.assign((g_.symbols() + 63) / 64, 0);
+    meter_.charge(static_cast<std::int64_t>(s.predicted.size()) / 8 + 1);
+    std::vector<Id> allowed, queue;
+    std::unordered_set<Id> seen;
+    auto meet = [&](Id x) {
+      if (g_.is_terminal(x)) {
+        if (seen.insert(x).second) allowed.push_back(x);
+      } else if (!(s.predicted[x >> 6] >> (x & 63) & 1)) {
+        s.predicted[x >> 6] |= 1ull << (x & 63);
+        queue.push_back(x);
+      }
+    };
+    for (Id x : symbols) meet(x);
+    while (!queue.empty()) {
+      Id x = queue.back();
+      queue.pop_back();
+      for (Id d : g_.first_dots[x]) meet(g_.symbol[d]);
+      meter_.charge(1 + static_cast<std::int64_t>(g_.first_dots[x].size()));
+    }
+    std::sort(allowed.begin(), allowed.end());
+    s.allowed = lists.add(allowed);
+    return s;
+  }
+
+  // ------------------------------------------------------------------ costs
+  // Return addresses refer to each other in circles (left recursion), so their costs are a least fixed point.
+  std::int64_t return_cost(Id root) {
+    if (returns_[root].cost >= 0) return returns_[root].cost;
+    std::vector<Id> open{root};
+    std::unordered_map<Id, std::int64_t> value{{root, Rules::kInfinite}};
+    for (std::size_t k = 0; k < open.size(); ++k) {
+      Id c = content(open[k]);
+      for (std::size_t i = 2, n = sets_.size(c); i < n; i += 2) {
+        Id back = sets_.begin(c)[i];
+        if (returns_[back].cost < 0 && value.emplace(back, Rules::kInfinite).second) open.push_back(back);
+      }
+    }
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (std::size_t k = open.size(); k-- > 0;) {
+        Id c = content(open[k]);
+        std::int64_t best = accepts(c) ? 0 : Rules::kInfinite;
+        for (std::size_t i = 1, n = sets_.size(c); i < n; i += 2) {
+          Id back = sets_.begin(c)[i + 1];
+          std::int64_t known = returns_[back].cost >= 0 ? returns_[back].cost : value[back];
+          best = std::min(best, std::min(g_.rest[sets_.begin(c)[i]] + known, Rules::kInfinite));
+        }
+        meter_.charge(static_cast<std::int64_t>(sets_.size(c)));
+        std::int64_t& v = value[open[k]];
+        if (best < v) v = best, changed = true;
+      }
+    }
+    for (Id r : open) returns_[r].cost = value[r];
+    return value[root];
+  }
+
+  const Rules& g_;
+  Meter& meter_;
+  ListStore sets_;
+  Id start_ = 0;
+  std::vector<Return> returns_;
+  std::vector<Id> waiting_, shape_ids_;
+  std::vector<std::int64_t> costs_;
+  std::deque<Shape> shapes_;
+  std::unordered_map<Id, Id> shapes_by_next_, by_content_;
+  std::unordered_map<std::uint64_t, Id> return_ids_, interludes_;
+  std::unordered_map<std::uint64_t, Move> moves_;
+  std::unordered_set<Id> busy_;
+  int depth_ = 0;
+};
+
+}  // namespace constrain

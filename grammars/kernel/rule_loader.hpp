@@ -1,0 +1,117 @@
+// From a packed GRAMMAR node (`grammars/cfg.py`) to `Rules`: operands checked, terminals resolved in their stores.
+#pragma once
+#include "rules.hpp"
+
+namespace constrain {
+
+struct LoadedRules {
+  Rules rules;
+  std::unordered_map<Id, std::int64_t> documents;     // terminal -> JSON node
+  std::unordered_map<Id, std::string> specials;       // terminal -> name of a special token
+};
+
+class RuleLoader {
+ public:
+  // `special_cost`: by name, whether the vocabulary has such a token; a terminal without one derives nothing.
+  RuleLoader(const Loader& loader, RegexStore& re, Meter& meter) : loader_(loader), re_(re), meter_(meter) {}
+
+  LoadedRules load(Id root, const std::unordered_map<std::string, std::vector<std::int32_t>>& specials) {
+    const PackedNode& n = loader_.node(root);
+    x_ = n.operands, left_ = n.count;
+    LoadedRules out;
+    Rules& g = out.rules;
+    g.longest = next() != 0;
+    std::int64_t start = next(), terminals = count(), nonterminals = count(), productions = count();
+    for (std::int64_t t = 0; t < terminals; ++t) terminal(static_cast<Id>(t), out, specials);
+    auto symbol = [&](std::int64_t s) {
+      if (s < 0 || s >= terminals + nonterminals) throw SourceError(0, "a rule names a symbol that is not in the grammar");
+      return static_cast<Id>(s);
+    };
+    std::vector<std::pair<Id, std::vector<Id>>> all;
+    for (std::int64_t r = 0; r < productions; ++r) {
+      Id head = symbol(terminals + next());
+      std::vector<Id> body;
+      for (std::int64_t k = count(); k > 0; --k) body.push_back(symbol(next()));
+      all.emplace_back(head, std::move(body));
+      meter_.charge();
+    }
+    for (std::int64_t k = count(); k > 0; --k) {
+      Id s = symbol(next());
+      g.ignored.push_back(s);
+      if (s < terminals) g.terminals[s].ignored = true;
+    }
+    layout(g, static_cast<Id>(terminals));
+    g.build(symbol(start), static_cast<std::size_t>(nonterminals), all, meter_);
+    return out;
+  }
+
+ private:
+  std::int64_t next() {
+    if (!left_) throw SourceError(0, "a grammar of the table is cut short");
+    --left_;
+    return *x_++;
+  }
+  std::int64_t count() {
+    std::int64_t n = next();
+    if (n < 0 || n > INT32_MAX / 4) throw SourceError(0, "a grammar of the table holds a bad count");
+    return n;
+  }
+  void terminal(Id id, LoadedRules& out, const std::unordered_map<std::string, std::vector<std::int32_t>>& specials) {
+    Terminal t;
+    std::int64_t kind = next(), node = next(), unless = next();
+    t.priority = static_cast<std::int32_t>(next());
+    if (kind < 0 || kind > 3) throw SourceError(0, "a terminal of an unknown kind");
+    t.kind = static_cast<TerminalKind>(kind);
+    switch (t.kind) {
+      case TerminalKind::Regex: {
+        t.regex = loader_.regex(node);
+        if (unless >= 0) t.unless = loader_.regex(unless);
+        if (t.unless != kNone && re_.nullable(t.unless)) t.regex = RegexStore::kEmpty;
+        if (re_.nullable(t.regex)) throw SourceError(0, "a terminal must not match the empty string");
+        std::int64_t d = re_.distance(t.regex);
+        t.cost = d < 0 ? Rules::kInfinite : d;
+        break;
+      }
+      case TerminalKind::Json: out.documents.emplace(id, node); break;
+      case TerminalKind::Special: {
+        std::string name(loader_.blob(node));
+        if (!specials.count(name)) throw SourceError(0, "the vocabulary has no special token " + name);
+        out.specials.emplace(id, std::move(name));
+        break;
+      }
+      case TerminalKind::Layout: t.cost = 0; break;
+    }
+    out.rules.terminals.push_back(t);
+  }
+  void layout(Rules& g, Id terminals) {
+    if (!next()) return;
+    auto terminal = [&](TerminalKind kind) {
+      std::int64_t t = next();
+      if (t < 0 || t >= terminals || g.terminals[t].kind != kind) throw SourceError(0, "a layout names a terminal of the wrong kind");
+      return static_cast<Id>(t);
+    };
+    LayoutRule& y = g.layout;
+    y.on = true;
+    y.newline = terminal(TerminalKind::Regex);
+    y.indent = terminal(TerminalKind::Layout);
+    y.dedent = terminal(TerminalKind::Layout);
+    g.terminals[y.indent].cost = 1;
+    y.tab = static_cast<std::int32_t>(std::max<std::int64_t>(1, std::min<std::int64_t>(next(), 64)));
+    y.bracket.assign(static_cast<std::size_t>(terminals), 0);
+    for (std::int64_t k = count(); k > 0; --k) y.bracket[terminal(TerminalKind::Regex)] = 1;
+    for (std::int64_t k = count(); k > 0; --k) y.bracket[terminal(TerminalKind::Regex)] = -1;
+    for (std::int64_t k = count(); k > 0; --k) g.terminals[terminal(TerminalKind::Regex)].inside = true;
+    if (!g.longest) throw SourceError(1, "a layout under the lexing discipline \"any\"");
+    for (std::string_view lines : {"\n", "\n\n", "\n \n", "\n "})
+      if (!re_.accepts(g.terminals[y.newline].regex, lines))
+        throw SourceError(0, "the newline terminal of a layout must match line feeds, blank lines and the next line's indentation");
+  }
+
+  const Loader& loader_;
+  RegexStore& re_;
+  Meter& meter_;
+  const std::int64_t* x_ = nullptr;
+  std::size_t left_ = 0;
+};
+
+}  // namespace constrain

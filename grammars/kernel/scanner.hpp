@@ -1,0 +1,219 @@
+// Lexer states of a context-free grammar: which terminals the lexeme in progress can still become.
+//
+// A state is an interned list of (terminal, residual); a start state holds the terminals that the parser can take. What
+// happens where a lexeme may end is the *lexing discipline*:
+//
+//   any       it may end wherever some terminal accepts.
+//   longest   it ends at its longest match only. While the lexeme could go on without accepting, both readings are kept:
+//             it goes on; or it has ended, with the *obligation* that no longer match exists. Obligations are languages
+//             of which no word may come next (`Never`), or one word must (`Must`, from lookaheads of lookaheads).
+//
+// A match of a terminal counts only where no match of its `unless` follows, so that an `end` of a state is a set of
+// terminals together with what they ask of the text that follows. Of the valid ones those of highest priority are taken.
+//
+// Memory: 1 KiB a visited state. Not thread-safe.
+#pragma once
+#include "chart.hpp"
+
+namespace constrain {
+
+class Scanner {
+ public:
+  static constexpr Id kDead = 0;
+  enum Kind : Id { kNever = 0, kMust = 1 };
+
+  struct End {
+    Id terminals;    // list id, in `Chart::lists`
+    Id obligations;  // list id, in `lists`
+  };
+
+  Scanner(const Rules& rules, RegexStore& re, Chart& chart, Meter& meter) : g_(rules), re_(re), chart_(chart), meter_(meter) {
+    state_of({});
+  }
+
+  ListStore lists;  // of obligations: (kind, language, unless) in turn, sorted; 0: none
+
+  // The state before a lexeme, where the terminals of `allowed` (a list of `Chart::lists`) can be taken.
+  Id start(Id allowed, bool inside_brackets) {
+    std::uint64_t key = static_cast<std::uint64_t>(allowed) << 1 | inside_brackets;
+    auto [it, fresh] = starts_.try_emplace(key, kDead);
+    if (!fresh) return it->second;
+    std::vector<Id> flat;
+    const Id *a = chart_.lists.begin(allowed), *z = chart_.lists.end(allowed);
+    for (Id t = 0; t < static_cast<Id>(g_.terminals.size()); ++t) {
+      const Terminal& x = g_.terminals[t];
+      if (x.kind != TerminalKind::Regex) continue;
+      while (a < z && *a < t) ++a;
+      bool taken = (a < z && *a == t && !(inside_brackets && t == g_.layout.newline)) || x.ignored || (inside_brackets && x.inside);
+      if (taken && re_.live(x.regex)) flat.push_back(t), flat.push_back(x.regex);
+    }
+    return starts_[key] = state_of(flat);
+  }
+  Id step(Id state, int b) {
+    Id known = rows_[state][static_cast<std::size_t>(b)];
+    if (known != kUnknown) return known;
+    std::vector<Id> flat;
+    for (std::size_t i = 0; i < parts_.size(state); i += 2) {
+      Id next = re_.live_step(parts_.begin(state)[i + 1], b);
+      if (next != RegexStore::kEmpty) flat.push_back(parts_.begin(state)[i]), flat.push_back(next);
+    }
+    meter_.charge(1 + static_cast<std::int64_t>(parts_.size(state)) / 2);
+    Id made = state_of(flat);
+    return rows_[state][static_cast<std::size_t>(b)] = made;
+  }
+  // (terminal, residual) in turn.
+  const Id* begin(Id state) const { return parts_.begin(state); }
+  const Id* end(Id state) const { return parts_.end(state); }
+  Id residual(Id state, Id terminal) const {
+    for (const Id* p = begin(state); p < end(state); p += 2)
+      if (*p == terminal) return p[1];
+    return RegexStore::kEmpty;
+  }
+
+  // The ways in which a lexeme in this state may end here; the state has read at least one byte.
+  const std::vector<End>& ends(Id state) {
+    if (state < static_cast<Id>(ends_.size()) && ends_known_[state]) return ends_[state];
+    std::vector<End> made = find_ends(state);
+    if (state >= static_cast<Id>(ends_.size())) ends_.resize(rows_.size()), ends_known_.resize(rows_.size(), false);
+    ends_[state] = std::move(made);
+    ends_known_[state] = true;
+    return ends_[state];
+  }
+  // What a lexeme that ended before now asks for, its other reading having come to `state`: no match here or later.
+  // kNone if that is refuted already. Meaningful under "longest" only.
+  Id no_longer_match(Id state, Id obligations) {
+    std::vector<std::array<Id, 3>> all = entries(obligations);
+    for (const Id* p = begin(state); p < end(state); p += 2) {
+      Id unless = g_.terminals[*p].unless;
+      if (re_.nullable(p[1])) {
+        if (unless == kNone) return kNone;
+        all.push_back({kMust, unless, kNone});
+      }
+      all.push_back({kNever, p[1], unless});
+    }
+    return pack(std::move(all));
+  }
+  // The obligations after one more byte; kNone if one is broken.
+  Id step_obligations(Id list, int b) {
+    if (!list) return 0;
+    std::vector<std::array<Id, 3>> out;
+    for (auto [kind, language, unless] : entries(list)) {
+      Id next = re_.live_step(language, b);
+      meter_.charge();
+      if (kind == kMust) {
+        if (next == RegexStore::kEmpty) return kNone;
+        if (!re_.nullable(next)) out.push_back({kMust, next, kNone});
+        continue;
+      }
+      if (next == RegexStore::kEmpty) continue;
+      if (re_.nullable(next)) {
+        if (unless == kNone) return kNone;
+        out.push_back({kMust, unless, kNone});
+      }
+      out.push_back({kNever, next, unless});
+    }
+    return pack(std::move(out));
+  }
+  // May the text end under these obligations?
+  bool fulfilled(Id list) const {
+    for (const Id* p = lists.begin(list); p < lists.end(list); p += 3)
+      if (*p == kMust) return false;
+    return true;
+  }
+  Id join(Id a, Id b) {
+    if (!a || a == b) return b;
+    if (!b) return a;
+    std::vector<std::array<Id, 3>> all = entries(a), more = entries(b);
+    all.insert(all.end(), more.begin(), more.end());
+    return pack(std::move(all));
+  }
+  // Bytes that obligations look at, at this point: every other byte leaves them fulfilled for good.
+  bool looks_at(Id list, int b) {
+    for (const Id* p = lists.begin(list); p < lists.end(list); p += 3)
+      if (*p == kMust || re_.live_step(p[1], b) != RegexStore::kEmpty) return true;
+    return false;
+  }
+  std::size_t bytes() const { return rows_.size() * (sizeof(Row) + 40) + parts_.bytes() + lists.bytes(); }
+
+ private:
+  static constexpr Id kUnknown = -2;
+  using Row = std::array<Id, 256>;
+
+  Id state_of(const std::vector<Id>& flat) {
+    Id id = parts_.add(flat);
+    while (static_cast<Id>(rows_.size()) <= id) rows_.emplace_back().fill(kUnknown);
+    return id;
+  }
+  std::vector<std::array<Id, 3>> entries(Id list) const {
+    std::vector<std::array<Id, 3>> out;
+    for (const Id* p = lists.begin(list); p < lists.end(list); p += 3) out.push_back({p[0], p[1], p[2]});
+    return out;
+  }
+  // A `Never` whose words all have at least one byte to come; those that cannot match any more are left out.
+  Id pack(std::vector<std::array<Id, 3>> all) {
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+    std::vector<Id> flat;
+    for (auto& e : all) {
+      if (e[0] == kNever && !goes_on(e[1])) continue;
+      flat.insert(flat.end(), e.begin(), e.end());
+    }
+    return lists.add(flat);
+  }
+  bool goes_on(Id r) {
+    auto [it, fresh] = goes_on_.try_emplace(r, false);
+    if (fresh) {
+      bool any = false;
+      re_.each_class(r, [&](int b, int) { any = any || re_.live_step(r, b) != RegexStore::kEmpty; });
+      goes_on_[r] = any;
+      return any;
+    }
+    return it->second;
+  }
+  std::vector<End> find_ends(Id state) {
+    std::vector<std::pair<Id, Id>> accepted;  // terminal, unless
+    std::vector<Id> vetoes;
+    for (const Id* p = begin(state); p < end(state); p += 2)
+      if (re_.nullable(p[1])) {
+        Id unless = g_.terminals[*p].unless;
+        accepted.emplace_back(*p, unless);
+        if (unless != kNone) vetoes.push_back(unless);
+      }
+    if (accepted.empty()) return {};
+    std::sort(vetoes.begin(), vetoes.end());
+    vetoes.erase(std::unique(vetoes.begin(), vetoes.end()), vetoes.end());
+    if (vetoes.size() > 10) throw LimitError(static_cast<std::int64_t>(vetoes.size()), 10, "lookaheads of terminals that end at one place");
+    std::vector<End> out;
+    for (std::uint32_t vetoed = 0; vetoed < (1u << vetoes.size()); ++vetoed) {
+      std::vector<std::array<Id, 3>> asked;
+      for (std::size_t k = 0; k < vetoes.size(); ++k)
+        asked.push_back(vetoed >> k & 1 ? std::array<Id, 3>{kMust, vetoes[k], kNone} : std::array<Id, 3>{kNever, vetoes[k], kNone});
+      std::vector<Id> terminals;
+      std::int32_t highest = INT32_MIN;
+      auto valid = [&](Id unless) {
+        if (unless == kNone) return true;
+        std::size_t k = std::lower_bound(vetoes.begin(), vetoes.end(), unless) - vetoes.begin();
+        return !(vetoed >> k & 1);
+      };
+      for (auto [t, unless] : accepted)
+        if (valid(unless)) highest = std::max(highest, g_.terminals[t].priority);
+      for (auto [t, unless] : accepted)
+        if (valid(unless) && (!g_.longest || g_.terminals[t].priority == highest)) terminals.push_back(t);
+      if (!terminals.empty()) out.push_back({chart_.lists.add(terminals), pack(std::move(asked))});
+    }
+    return out;
+  }
+
+  const Rules& g_;
+  RegexStore& re_;
+  Chart& chart_;
+  Meter& meter_;
+  ListStore parts_;
+  std::deque<Row> rows_;
+  std::deque<std::vector<End>> ends_;
+  std::vector<bool> ends_known_;
+  std::unordered_map<std::uint64_t, Id> starts_;
+  std::unordered_map<Id, bool> goes_on_;
+};
+
+}  // namespace constrain
