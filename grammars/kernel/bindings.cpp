@@ -256,7 +256,7 @@ NB_MODULE(_kernel, m) {
       })
       .def("read", [](PyAutomaton& a, nb::bytes text) {
         Automaton::Turn turn(*a.a);
-        Point p = a.a->start();
+        Point p = a.a->between_tokens(a.a->start());
         std::int64_t n = 0;
         for (; n < static_cast<std::int64_t>(text.size()); ++n)
           if (!a.a->run(p, std::string_view(text.c_str() + n, 1))) return nb::make_tuple(n, false);
@@ -348,8 +348,9 @@ NB_MODULE(_kernel, m) {
       .def("next_bytes", [](PyMatcher& self) {
         Automaton::Turn turn(self.a());
         std::string s;
+        const Point here = self.a().between_tokens(self.here());
         for (int b = 0; b < 256; ++b) {
-          Point p = self.here();
+          Point p = here;
           char c = static_cast<char>(b);
           if (!p.ended && self.a().engine().reader.spells(b) && self.a().run(p, std::string_view(&c, 1))) s.push_back(c);
         }

@@ -336,6 +336,7 @@ class Values : public ValueStore {
   bool simple_live(const Simple& s, Id seen) {
     Id required = static_cast<Id>(s.required.size());
     if (required > s.most || s.least > s.most) return false;
+    if (!has(spelled_, ',') && std::max(required, s.least) > 1) return false;
     if (required && !required_possible(s)) return false;
     if (source_order && required)
       for (Id n : s.required)
@@ -517,6 +518,7 @@ class Values : public ValueStore {
   // ------------------------------------------------------------------ arrays whose items differ
   // `rest` after a member that satisfies `item`.
   bool rest_live(Id rest, Id item, Id seen) {
+    if (!has(spelled_, ',')) return ends(rest);
     return fs[rest].has_next() ? distinct_live(rest, item) : container_live_any(rest, seen);
   }
   // Can an array with uniqueness in its formula be finished? `first`: the value of an item that has joined the others

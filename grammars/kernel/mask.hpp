@@ -369,7 +369,34 @@ class MaskBuilder {
     if (q != text && !soon) v_.re.each_class(q, [&](int b, int) { soon = soon || v_.re.step(q, b) == text; });
     return soon ? &interior(text, raw) : nullptr;
   }
+  // Where tokens do not spell every byte: the tokens after which others can finish the text.
+  void build_bounded(Id q, Interior& out) {
+    const TrieView& t = trie_.all;
+    struct Level { std::int32_t stop; Id q; };
+    std::vector<Level> stack{{t.size(), q}};
+    std::unordered_map<Id, bool> known;
+    for (std::int32_t i = 0; i < t.size();) {
+      while (i >= stack.back().stop) stack.pop_back();
+      Config c;
+      c.lexer = Lexer::Raw;
+      c.a = stack.back().q;
+      ++stats.nodes;
+      v_.meter_.charge();
+      if (!r_.step(c, t.byte[i])) {
+        i = t.end[i];
+        continue;
+      }
+      if (t.first[i] < t.first[i + 1]) {
+        auto [it, fresh] = known.try_emplace(c.a, false);
+        if (fresh) it->second = r_.at_boundary(c);
+        if (it->second) take(t, i, out.ids);
+      }
+      if (t.end[i] > i + 1) stack.push_back({t.end[i], c.a});
+      ++i;
+    }
+  }
   void build_interior(Id q, bool raw, Interior& out, std::vector<std::int32_t>& exits) {
+    if (raw && r_.concatenations != kNone) return build_bounded(q, out);
     const TrieView& t = trie_.all;
     std::vector<std::uint32_t> bits(static_cast<std::size_t>(words_), 0);
     std::uint64_t loops = loop_groups(q, raw);

@@ -280,7 +280,7 @@ class NumberMachine {
   }
   // Range of the comparison of x with sign * threshold.
   Range comparison(const State& s, Id threshold, Id sign, bool final) const {
-    std::size_t i = std::find(s.thresholds.begin(), s.thresholds.end(), threshold) - s.thresholds.begin();
+    std::size_t i = place(s.thresholds, threshold);
     int target = thresholds_[threshold].digits.empty() ? 0 : sign;
     bool done = final || s.phase >= Exponent;
     bool zero = !s.nonzero, nonzero = s.nonzero || !done;
@@ -301,7 +301,7 @@ class NumberMachine {
   }
   // 1 true, 0 false, -1 open
   int multiple(const State& s, Id modulus, bool final) const {
-    std::size_t j = std::find(s.moduli.begin(), s.moduli.end(), modulus) - s.moduli.begin();
+    std::size_t j = place(s.moduli, modulus);
     const Modulus& m = moduli_[modulus];
     std::int64_t base = static_cast<std::int64_t>(s.z) - s.k - m.s;
     if (final || s.phase >= Exponent) {
@@ -352,6 +352,9 @@ class NumberMachine {
     } else if (n.kind == Bool::And || n.kind == Bool::Or)
       for (Id part : formulas_.operands(f)) collect(part, thresholds, moduli);
   }
+  static std::size_t place(const std::vector<Id>& sorted, Id x) {
+    return static_cast<std::size_t>(std::lower_bound(sorted.begin(), sorted.end(), x) - sorted.begin());
+  }
   static void unique(std::vector<Id>& v) {
     std::sort(v.begin(), v.end());
     v.erase(std::unique(v.begin(), v.end()), v.end());
@@ -382,9 +385,9 @@ class NumberMachine {
   }
   static void project(State& s, const std::vector<Id>& thresholds, const std::vector<Id>& moduli) {
     std::vector<Id> cmp;
-    for (Id t : thresholds) cmp.push_back(s.cmp[std::find(s.thresholds.begin(), s.thresholds.end(), t) - s.thresholds.begin()]);
+    for (Id t : thresholds) cmp.push_back(s.cmp[place(s.thresholds, t)]);
     std::vector<std::uint64_t> rem;
-    for (Id m : moduli) rem.push_back(s.rem[std::find(s.moduli.begin(), s.moduli.end(), m) - s.moduli.begin()]);
+    for (Id m : moduli) rem.push_back(s.rem[place(s.moduli, m)]);
     s.thresholds = thresholds, s.cmp = cmp, s.moduli = moduli, s.rem = rem;
   }
   static void forget(State& s) {

@@ -66,11 +66,9 @@ class RegexStore {
   }
 
   Id literal(std::string_view data, Id rest = kEpsilon) {
-    for (std::size_t i = data.size(); i-- > 0;) {
-      ByteSet s{};
-      put(s, static_cast<unsigned char>(data[i]));
-      for (int k = 0; k < 4; ++k) s[k] &= alphabet_[k];
-      rest = switch_on(s, rest);
+    for (std::size_t i = data.size(); i-- > 0 && rest != kEmpty;) {
+      int b = static_cast<unsigned char>(data[i]);
+      rest = has(alphabet_, b) ? switch_node(false, {b, b, rest}) : kEmpty;
       meter_.charge();
     }
     return rest;

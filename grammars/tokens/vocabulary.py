@@ -99,7 +99,9 @@ class Vocabulary:
             ids = [i for b in bounds for i in range(b[0], min(b[-1], len(self.tokens)) + 1)]
             if ids and all(i < len(self.tokens) and self.tokens[i] is None for i in ids):
                 return ids
-            raise VocabularyError(f"{name} names ids that are ordinary tokens or out of range; give ids of special tokens")
+            raise VocabularyError(
+                f"{name} names ids that are ordinary tokens or out of range; give ids of special tokens"
+            )
         raise VocabularyError(f"the vocabulary has no special token {name!r}")
 
     def __repr__(self) -> str:

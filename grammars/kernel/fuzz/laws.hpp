@@ -63,7 +63,7 @@ class Laws {
   Made make(const std::shared_ptr<constrain::KernelVocabulary>& v) const {
     Made m;
     try {
-      m.automaton = std::make_unique<constrain::Automaton>(v, c_.mode, c_.words.data(), c_.words.size(), blobs_, c_.root, c_.compile_work, c_.mask_work);
+      m.automaton = std::make_unique<constrain::Automaton>(v, c_.mode, c_.words.data(), c_.words.size(), blobs_, c_.root, c_.compile_work, c_.mask_work, c_.mode, constrain::SpecialTokens{});
       m.outcome = "made";
     } catch (const constrain::LimitError& e) {
       m.outcome = std::string("limit: ") + e.what();
@@ -151,7 +151,7 @@ class Laws {
     std::string rest, forced;
     if (!within(a, [&] { rest = a.completion(here); })) return;
     require(!accepting || rest.empty(), "an accepted text has a completion that is not empty");
-    constrain::Point p = here;
+    constrain::Point p = a.between_tokens(here);
     if (within(a, [&] { require(a.run(p, rest), "the completion is refused"); }))
       within(a, [&] { require(p.ended || a.accepting(p), "the completion is not accepted"); });
     if (within(a, [&] { forced = a.forced(here, 12); }))
