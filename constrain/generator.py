@@ -56,6 +56,8 @@ class Generator:
         stop: Sequence[str] = (), listener: autoregressive.Listener | None = None, **sampling: Any,
     ) -> list[Generation]:  # fmt: skip
         """One text for each prompt; row i draws with ``seeds[i]``, or ``seed + i``."""
+        if not prompts:
+            return []
         found = autoregressive.generate(
             self.model,
             [self.encode(p) for p in prompts],
@@ -92,6 +94,10 @@ class Generator:
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt: chat messages and, where the tokenizer has a chat template, texts go through it."""
+        if not isinstance(prompt, str) and not (
+            isinstance(prompt, Sequence) and all(isinstance(m, Mapping) for m in prompt)
+        ):
+            raise TypeError(f"a prompt is a text or a list of chat messages, not {type(prompt).__name__}")
         if isinstance(prompt, str) and self.hint and "Fields:" not in prompt:
             prompt = f"{prompt}\n{self.hint}"
         template = getattr(self.tokenizer, "chat_template", None)

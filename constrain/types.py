@@ -31,7 +31,8 @@ class Target:
 def target_of(wanted: Any) -> Target:
     """Resolve `wanted`. Types use numbers="plain" and order="schema" (see DESIGN: JSON text).
 
-    Raises UnsupportedFeature for a compiled pattern with flags, and whatever the front ends raise.
+    Raises UnsupportedFeature for a compiled pattern with flags and for a type of which pydantic knows no schema, and
+    whatever the front ends raise.
     """
     if isinstance(wanted, Grammar):
         return Target(wanted, json.loads if wanted.kind == "json_schema" else None)
@@ -41,6 +42,8 @@ def target_of(wanted: Any) -> Target:
         return Target(regex(wanted.pattern))
     if isinstance(wanted, list | tuple) and wanted and all(isinstance(x, str | bytes) for x in wanted):
         return Target(choice(wanted))
+    if isinstance(wanted, str | bytes):
+        return Target(_grammar(wanted), json.loads, _partial_json, json.loads(wanted))
     if isinstance(wanted, Mapping | bool):
         return Target(_grammar(wanted), json.loads, _partial_json, wanted)
     return _of_type(wanted)
@@ -51,10 +54,14 @@ def _grammar(schema: Any) -> Grammar:
 
 
 def _of_type(wanted: Any) -> Target:
-    from pydantic import TypeAdapter
+    from pydantic import PydanticUserError, TypeAdapter
+    from pydantic.errors import PydanticSchemaGenerationError
 
-    adapter: TypeAdapter[Any] = TypeAdapter(wanted)
-    schema = adapter.json_schema()
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(wanted)
+        schema = adapter.json_schema()
+    except (PydanticUserError, PydanticSchemaGenerationError) as e:
+        raise UnsupportedFeature(f"no JSON schema for {wanted!r}: {str(e).splitlines()[0]}") from e
     partial = functools.partial(adapter.validate_json, experimental_allow_partial=True)
     return Target(_grammar(schema), adapter.validate_json, partial, schema)
 

@@ -22,13 +22,9 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "common.hpp"
+#include "partitions.hpp"
 
 namespace constrain {
-
-using ByteSet = std::array<std::uint64_t, 4>;
-inline bool has(const ByteSet& s, int b) { return (s[b >> 6] >> (b & 63)) & 1; }
-inline void put(ByteSet& s, int b) { s[b >> 6] |= 1ull << (b & 63); }
 
 enum class ReKind : std::uint8_t { Empty, Epsilon, Cat, Alt, And, Not, Repeat, Switch };
 
@@ -39,8 +35,6 @@ class RegexStore {
 
   RegexStore(const ByteSet& alphabet, Meter& meter) : alphabet_(alphabet), meter_(meter) {
     table_.assign(1024, kNone);
-    partitions_.push_back(Partition{});  // one class
-    partitions_[0].representative.push_back(0);
     intern(ReKind::Empty, false, 0, 0, 0, {});
     intern(ReKind::Epsilon, true, 0, 0, 0, {});
     intern(ReKind::Not, true, kEmpty, 0, 0, {});
@@ -55,7 +49,7 @@ class RegexStore {
   std::size_t count() const { return nodes_.size(); }
   std::size_t bytes() const {
     return nodes_.size() * sizeof(Node) + lists_.bytes() + table_.size() * 4 + rows_.size() * 4 +
-           partitions_.size() * sizeof(Partition);
+           partitions_.bytes();
   }
   const ByteSet& alphabet() const { return alphabet_; }
 
@@ -339,11 +333,11 @@ class RegexStore {
     std::int64_t d = distance(r);
     if (d <= 0) return -1;
     if (nodes_[r].row == kNone) open_row(r);
-    const Partition& p = partitions_[nodes_[r].partition];
+    const Partitions::Classes& p = partitions_[nodes_[r].partition];
     std::vector<std::uint8_t> reps = p.representative;
     int best = -1;
     for (std::uint8_t rep : reps) {
-      int b = first_of_class(nodes_[r].partition, rep);
+      int b = partitions_.first(nodes_[r].partition, rep, alphabet_);
       if (b < 0) continue;
       Id next = step(r, b);
       if (next != kEmpty && distance(next) == d - 1 && (best < 0 || b < best)) best = b;
@@ -456,10 +450,6 @@ class RegexStore {
     Id partition = kNone, row = kNone;
     std::uint64_t hash = 0;
     std::int64_t distance = kUnknown;
-  };
-  struct Partition {
-    std::array<std::uint8_t, 256> cls{};
-    std::vector<std::uint8_t> representative;
   };
 
   Id intern(ReKind kind, bool nullable, Id a, Id b, Id c, const std::vector<Id>& list) {
@@ -695,32 +685,6 @@ class RegexStore {
   }
 
   // ------------------------------------------------------------------ byte classes
-  Id add_partition(const std::array<int, 256>& key) {
-    Partition p;
-    std::unordered_map<int, int> names;
-    for (int b = 0; b < 256; ++b) {
-      auto [it, fresh] = names.try_emplace(key[b], static_cast<int>(names.size()));
-      p.cls[b] = static_cast<std::uint8_t>(it->second);
-      if (fresh) p.representative.push_back(static_cast<std::uint8_t>(b));
-    }
-    std::string content(reinterpret_cast<const char*>(p.cls.data()), 256);
-    auto [it, fresh] = partition_ids_.try_emplace(content, static_cast<Id>(partitions_.size()));
-    if (fresh) partitions_.push_back(p);
-    return it->second;
-  }
-  Id join(Id a, Id b) {
-    if (a == b || b == 0) return a;
-    if (a == 0) return b;
-    if (a > b) std::swap(a, b);
-    std::uint64_t key = (static_cast<std::uint64_t>(a) << 32) | static_cast<std::uint32_t>(b);
-    auto found = joins_.find(key);
-    if (found != joins_.end()) return found->second;
-    std::array<int, 256> both;
-    for (int i = 0; i < 256; ++i) both[i] = partitions_[a].cls[i] * 256 + partitions_[b].cls[i];
-    Id made = add_partition(both);
-    joins_[key] = made;
-    return made;
-  }
   Id partition(Id r) {
     if (nodes_[r].partition != kNone) return nodes_[r].partition;
     const Node n = nodes_[r];
@@ -730,13 +694,13 @@ class RegexStore {
       case ReKind::Epsilon: break;
       case ReKind::Cat:
         made = partition(n.a);
-        if (nodes_[n.a].nullable) made = join(made, partition(n.b));
+        if (nodes_[n.a].nullable) made = partitions_.join(made, partition(n.b));
         break;
       case ReKind::Alt:
       case ReKind::And:
         for (std::size_t i = 0; i < lists_.size(n.list); ++i) {
           Id part = lists_.begin(n.list)[i];
-          made = join(made, partition(part));
+          made = partitions_.join(made, partition(part));
         }
         break;
       case ReKind::Not:
@@ -747,7 +711,7 @@ class RegexStore {
         const Id* e = lists_.begin(n.list);
         for (std::size_t k = 0; k < lists_.size(n.list); k += 3)
           for (int b = e[k]; b <= e[k + 1]; ++b) key[b] = e[k + 2] + 1;
-        made = add_partition(key);
+        made = partitions_.add(key);
         break;
       }
     }
@@ -759,13 +723,6 @@ class RegexStore {
     nodes_[r].row = static_cast<Id>(rows_.size());
     rows_.resize(rows_.size() + partitions_[p].representative.size(), kNotYet);
   }
-  int first_of_class(Id p, int representative) const {
-    int c = partitions_[p].cls[representative];
-    for (int b = 0; b < 256; ++b)
-      if (partitions_[p].cls[b] == c && has(alphabet_, b)) return b;
-    return -1;
-  }
-
   // ------------------------------------------------------------------ derivatives
   Id derive(Id r, int b) {
     meter_.charge();
@@ -900,9 +857,7 @@ class RegexStore {
   ListStore lists_;
   std::vector<Id> table_;
   std::vector<std::int32_t> rows_;
-  std::vector<Partition> partitions_;
-  std::unordered_map<std::string, Id> partition_ids_;
-  std::unordered_map<std::uint64_t, Id> joins_;
+  Partitions partitions_;
   Id any_char_ = kEmpty, text_ = kEmpty;
 };
 
