@@ -176,7 +176,7 @@ class Values : public ValueStore {
   // the prefix, and `other` a name that is none of them. May say no wrongly (costs time), never yes wrongly.
   bool open_names(Id f, Id seen, const std::string& prefix, std::vector<std::string>& known, std::string& other) {
     Simple s;
-    if (!simple(f, s) || static_cast<Id>(s.required.size()) >= s.most || (source_order && !s.required.empty())) return false;
+    if (!has(spelled_, ',') || !simple(f, s) || static_cast<Id>(s.required.size()) >= s.most || (source_order && !s.required.empty())) return false;
     if (re.run(re.text(), prefix) != re.text()) return false;
     std::vector<Id> all = regions(s.bundles);
     if (all.size() != 1 || !satisfiable(bundles_value(s.bundles, re.shortest(all[0]))) || has_patterns(s.bundles)) return false;
@@ -398,7 +398,8 @@ class Values : public ValueStore {
     if (stable) bundle_names_.emplace(bundles, made);
     return made;
   }
-  Id simple_names(const Simple& s, Id seen) {
+  Id simple_names(Simple s, Id seen) {
+    if (!has(spelled_, ',')) s.most = std::min(s.most, seen == RegexStore::kEmpty ? 1 : 0);
     Id required = static_cast<Id>(s.required.size());
     if (s.most <= 0) return RegexStore::kEmpty;
     if (source_order && required) return ordered_names(s, seen);
