@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from grammars.grammar import Grammar as Grammar
     from grammars.grammar import choice as choice
     from grammars.grammar import json_schema as json_schema
+    from grammars.grammar import lark as lark
     from grammars.grammar import literal as literal
     from grammars.grammar import regex as regex
     from grammars.limits import Limits as Limits
@@ -43,7 +44,7 @@ _HOMES = {
         "BudgetError", "ConstrainError", "EmptyLanguage", "GrammarError", "LimitExceeded", "UnsupportedFeature",
         "VocabularyError",
     ),
-    "grammars.grammar": ("Grammar", "choice", "json_schema", "literal", "regex"),
+    "grammars.grammar": ("Grammar", "choice", "json_schema", "lark", "literal", "regex"),
     "grammars.limits": ("Limits",),
     "grammars.tokens.automaton": ("Matcher", "State", "TokenAutomaton", "compile", "fill_masks"),
     "grammars.tokens.vocabulary": ("Vocabulary",),
@@ -53,7 +54,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "BudgetError", "ConstrainError", "ConstrainLogitsProcessor", "EmptyLanguage", "Generation", "Generator", "Grammar",
     "GrammarError", "LimitExceeded", "Limits", "Matcher", "State", "TokenAutomaton", "UnsupportedFeature", "Vocabulary",
-    "VocabularyError", "choice", "compile", "fill_masks", "generate", "json_schema", "literal", "regex",
+    "VocabularyError", "choice", "compile", "fill_masks", "generate", "json_schema", "lark",
+    "literal", "regex",
 ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from grammars.ir import Op, Table
 
@@ -66,6 +66,16 @@ class Layout:
     closes: tuple[Symbol, ...] = ()
     inside: tuple[Symbol, ...] = ()
     tab: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LoweredCfg:
+    """A finished grammar with what composition and reports need. `report`: rows of embedded schemas and annotations."""
+
+    cfg: Cfg
+    start: Symbol
+    lexing: Lexing
+    report: tuple[Any, ...] = ()
 
 
 @dataclass(slots=True)

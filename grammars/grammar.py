@@ -1,16 +1,17 @@
 """Grammars: immutable descriptions of a language, and the constructors that front ends stand behind.
 
-A `Grammar` holds one finished table of the intermediate representation and the id of its root. Regular grammars compose
-with ``|`` (either), ``+`` (one after the other) and ``&`` (both); a JSON Schema is a whole document and does not compose
-with others yet: that is refused by name.
+A `Grammar` holds one finished table of the intermediate representation and the id of its root. Grammars compose with
+``|`` (either) and ``+`` (one after the other), regular ones with ``&`` (both) too. What is read by longest matches does not
+compose that way and is embedded in Lark text instead; that is said by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from grammars.cfg import Cfg, LoweredCfg
 from grammars.errors import GrammarError, UnsupportedFeature
 from grammars.ir import Op, Table, Whitespace
 from grammars.limits import DEFAULT_LIMITS, Limits
@@ -51,14 +52,43 @@ class Grammar:
     def __and__(self, other: Grammar) -> Grammar:
         return self._compose(other, Op.AND)
 
+    @property
+    def is_cfg(self) -> bool:
+        """Is it a context-free grammar (Lark, GBNF, or composed)? Then `lowered` is a `LoweredCfg`."""
+        return isinstance(self.lowered, LoweredCfg)
+
     def _compose(self, other: Grammar, op: Op) -> Grammar:
         if not isinstance(other, Grammar):
             raise TypeError(f"a grammar composes with a grammar, not with {type(other).__name__}")
-        if self.kind != "regex" or other.kind != "regex":
-            raise UnsupportedFeature("composing a JSON Schema with another grammar is not supported; compose regexes")
         table = Table()
-        roots = [table.absorb(g.table, g.root) for g in (self, other)]
-        return Grammar("regex", table, table.node(op, *roots), {}, self.limits)
+        if self.kind == other.kind == "regex":
+            roots = [table.absorb(g.table, g.root) for g in (self, other)]
+            return Grammar("regex", table, table.node(op, *roots), {}, self.limits)
+        if op == Op.AND:
+            kinds = f"{self.kind} & {other.kind}"
+            raise UnsupportedFeature(
+                f"{kinds} is not supported: & takes two regexes; inside a Lark grammar it takes two terminals"
+            )
+        return _composed(self, other, op, table)
+
+
+def _composed(a: Grammar, b: Grammar, op: Op, table: Table) -> Grammar:
+    """Either grammar, or one after the other: as the parts of one in which any split counts, which is exact."""
+    from grammars.passes.embed_grammar import embed_grammar
+    from grammars.passes.expand_repetition import Expansion
+
+    for g in (a, b):
+        if g.is_cfg and g.lowered.lexing == "longest":
+            raise UnsupportedFeature(
+                "a grammar read by longest matches does not compose with | or +, because what follows a text changes how "
+                "it is cut; embed it (start: @a | @b with grammars={...}), or compile it with lexer='any'"
+            )
+    expansion = Expansion(Cfg(table), a.limits)
+    parts = [embed_grammar(g, expansion, "any", name) for g, name in ((a, "left"), (b, "right"))]
+    start = expansion.cfg.nonterminal("start")
+    expansion.rules(start, expansion.sequence(parts) if op == Op.CONCAT else (*parts[0], *parts[1]))
+    lowered = LoweredCfg(expansion.cfg, start, "any", (*a.report_rows(), *b.report_rows()))
+    return Grammar("cfg", table, expansion.cfg.finish(start, "any"), {"lexer": "any"}, a.limits, lowered)
 
 
 def regex(pattern: str, dialect: Literal["python", "ecma"] = "python", limits: Limits = DEFAULT_LIMITS) -> Grammar:
@@ -138,6 +168,46 @@ def json_schema(
         "numbers": numbers,
     }
     return Grammar("json_schema", table, root, options, limits, lowered)
+
+
+def lark(
+    text: str | None = None,
+    library: str | None = None,
+    start: str = "start",
+    lexer: Literal["longest", "any"] = "longest",
+    refine: Mapping[str, Sequence[str]] | None = None,
+    imports: Mapping[str, str] | None = None,
+    grammars: Mapping[str, Grammar] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Grammar:
+    """The texts of a grammar in the Lark language (`docs/grammars.md`): of `text`, or of the bundled grammar `library`.
+
+    lexer: "longest": at each point, among the terminals that the parser can take there, the longest match; or "any":
+        every split that parses (DESIGN: CFG lexing).
+    refine: for the name of a terminal, the strings that it is cut down to (names of tables and columns, say).
+    imports: texts of grammars that ``%import path.name`` finds, by path.
+    grammars: other grammars that ``@name`` stands for.
+    """
+    from grammars.lark import lower_lark
+    from grammars.lark.load import library_text
+
+    if (text is None) == (library is None):
+        raise GrammarError("lark takes either the text of a grammar or the name of a bundled one (library=)")
+    if lexer not in ("longest", "any"):
+        raise GrammarError(f"unknown lexer {lexer!r}; one of ('longest', 'any')")
+    if library is not None:
+        text = library_text(library)
+        if text is None:
+            raise GrammarError(f"there is no bundled grammar {library!r}")
+    if not isinstance(text, str):
+        raise GrammarError(f"a grammar must be a string, not {type(text).__name__}")
+    table = Table()
+    lowered = lower_lark(
+        text, table, start=start, lexer=lexer, refine=refine, imports=imports, grammars=grammars, limits=limits
+    )
+    root = lowered.cfg.finish(lowered.start, lowered.lexing)
+    options = {"start": start, "lexer": lexer} | ({"library": library} if library else {})
+    return Grammar("lark", table, root, options, limits, lowered)
 
 
 def _whitespace(option: Any) -> tuple[int, int]:

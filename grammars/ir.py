@@ -32,7 +32,7 @@ each node in order, and the list of byte strings.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 
 UNBOUNDED = -1
@@ -107,13 +107,14 @@ class Whitespace(IntEnum):
 class Table:
     """A growing list of interned nodes; front ends fill one and hand it over, and nothing changes it afterwards."""
 
-    __slots__ = ("_blob_ids", "_ids", "blobs", "nodes")
+    __slots__ = ("_blob_ids", "_ids", "_nullable", "blobs", "nodes")
 
     def __init__(self) -> None:
         self.nodes: list[tuple[int, ...]] = []
         self.blobs: list[bytes] = []
         self._ids: dict[tuple[int, ...], int] = {}
         self._blob_ids: dict[bytes, int] = {}
+        self._nullable: dict[int, bool] = {}
 
     # ------------------------------------------------------------------ primitives
     def node(self, op: Op, *operands: int) -> int:
@@ -179,6 +180,46 @@ class Table:
         """Any one of many strings; lowered to a shared trie, so 50,000 of them are fine."""
         return self.node(Op.STRINGS, *sorted({self.blob(c) for c in choices}))
 
+    def nullable(self, node: int) -> bool:
+        """Is the empty string in the language of the regex `node`? O(nodes below it), once for each node."""
+        stack = [node]
+        while stack:
+            i = stack[-1]
+            if i in self._nullable:
+                stack.pop()
+                continue
+            below = self.operands(i)
+            missing = [c for c in below if c not in self._nullable]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            self._nullable[i] = self._is_nullable(i, [self._nullable[c] for c in below])
+        return self._nullable[node]
+
+    def operands(self, node: int) -> tuple[int, ...]:
+        """The regex nodes that a regex node refers to."""
+        op, *x = self.nodes[node]
+        if op in _ONLY_REFERENCES:
+            return tuple(x)
+        return (x[0],) if op == Op.REPEAT else ()
+
+    def _is_nullable(self, node: int, below: list[bool]) -> bool:
+        op, *x = self.nodes[node]
+        if op in (Op.CONCAT, Op.AND):
+            return all(below)
+        if op == Op.OR:
+            return any(below)
+        if op == Op.NOT:
+            return not below[0]
+        if op == Op.ONE_OF:
+            return sum(below) == 1
+        if op == Op.REPEAT:
+            return x[1] == 0 or below[0]
+        if op in (Op.LITERAL, Op.STRINGS):
+            return any(not self.blobs[b] for b in x)
+        return op in (Op.EPSILON, Op.TEXT)
+
     # ------------------------------------------------------------------ Boolean operations (any algebra)
     def true(self) -> int:
         return self.node(Op.TRUE)
@@ -198,19 +239,26 @@ class Table:
     def one_of(self, *parts: int) -> int:
         return parts[0] if len(parts) == 1 else self.node(Op.ONE_OF, *parts)
 
+    # ------------------------------------------------------------------ nodes of another table
     def absorb(self, source: Table, root: int) -> int:
-        """Copy the regex `root` of another table, with all it refers to, into this one. One pass over the source."""
-        new: dict[int, int] = {}
-        for i, (op, *x) in enumerate(source.nodes[: root + 1]):
-            if op in _ONLY_REFERENCES:
-                new[i] = self.node(Op(op), *(new[c] for c in x))
-            elif op == Op.REPEAT:
-                new[i] = self.node(Op.REPEAT, new[x[0]], *x[1:])
-            elif op in (Op.LITERAL, Op.STRINGS):
-                new[i] = self.node(Op(op), *(self.blob(source.blobs[b]) for b in x))
+        """Copy the node `root` of another table, with all it refers to, into this one. One pass over the source."""
+        return self.absorb_nodes(source)[root]
+
+    def absorb_nodes(self, source: Table) -> list[int]:
+        """Copy all nodes of another table but its grammars; return their ids here, by their ids there."""
+        new: list[int] = []
+        for op, *x in source.nodes:
+            if op == Op.RESERVED:
+                new.append(self.reserve())
+            elif op == Op.GRAMMAR:
+                new.append(-1)
             else:
-                new[i] = self.node(Op(op), *x)
-        return new[root]
+                operands = _renumbered(Op(op), x, new, lambda b: self.blob(source.blobs[b]))
+                new.append(self.node(Op(op), *operands))
+        for i, (op, *x) in enumerate(source.nodes):
+            if op == Op.RESERVED and x[0] >= 0:
+                self.define(new[i], new[x[0]])
+        return new
 
     # ------------------------------------------------------------------ the packed form
     def pack(self) -> tuple[bytes, list[bytes]]:
@@ -221,3 +269,43 @@ class Table:
             words.append(len(n) - 1)
             words.extend(n[1:])
         return words.tobytes(), self.blobs
+
+
+def _renumbered(op: Op, x: list[int], new: Sequence[int], blob: Callable[[int], int]) -> list[int]:
+    """The operands of a node with its references to nodes and blobs replaced."""
+    if op in _ONLY_REFERENCES or op in (Op.VALUE, Op.SEQUENCE, Op.CHOICE):
+        return [new[c] for c in x]
+    if op in (Op.LITERAL, Op.REQUIRED):
+        return [blob(b) for b in x]
+    if op == Op.STRINGS:
+        return sorted(blob(b) for b in x)
+    if op in (Op.AT_LEAST, Op.MORE_THAN):
+        return [x[0], blob(x[1]), x[2]]
+    if op == Op.MULTIPLE_OF:
+        return [blob(x[0]), x[1]]
+    if op in (Op.REPEAT, Op.JSON):
+        return [new[x[0]], *x[1:]]
+    if op == Op.ITEMS:
+        return [x[0], *(new[c] for c in x[1:])]
+    if op == Op.ITEM_COUNT:
+        return [x[0], new[x[1]]]
+    if op == Op.PROPERTY_COUNT:
+        return [x[0], x[1] if x[1] < 0 else new[x[1]], new[x[2]]]
+    if op == Op.PROPERTIES:
+        named = 2 + 2 * x[0]
+        pairs = [y for i in range(2, named, 2) for y in (blob(x[i]), new[x[i + 1]])]
+        return [*x[:2], *pairs, *(new[c] for c in x[named:])]
+    if op == Op.UNEVALUATED_ITEMS:
+        branches = [x[i : i + 4] for i in range(2, len(x), 4)]
+        return [new[x[0]], x[1], *(y for c, a, n, k in branches for y in (new[c], a, n, k if k < 0 else new[k]))]
+    if op == Op.UNEVALUATED_PROPERTIES:
+        out, i = [new[x[0]], x[1]], 2
+        for _ in range(x[1]):
+            names, patterns = x[i + 2], x[i + 3]
+            out += [new[x[i]], *x[i + 1 : i + 4]]
+            i += 4
+            out += [blob(b) for b in x[i : i + names]]
+            out += [new[c] for c in x[i + names : i + names + patterns]]
+            i += names + patterns
+        return out
+    return x

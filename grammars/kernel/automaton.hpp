@@ -190,6 +190,7 @@ class Automaton {
   const std::shared_ptr<KernelVocabulary>& vocabulary() const { return vocabulary_; }
   Engine& engine() const { return *engine_; }
   const RuleMasks* rule_masks() const { return masks_.get(); }
+  std::vector<Id> inseparable() const { return rules_ ? rules_->inseparable() : std::vector<Id>(); }
   std::size_t rule_bytes() const { return rules_ ? rules_->bytes() + masks_->bytes() : 0; }
   std::int64_t compile_used() const { return compile_used_; }
 

@@ -216,6 +216,7 @@ NB_MODULE(_kernel, m) {
                     return made;
                   })
       .def_prop_ro("rule_bytes", [](const PyAutomaton& a) { return a.a->rule_bytes(); })
+      .def_prop_ro("inseparable", [](const PyAutomaton& a) { return a.a->inseparable(); })
       .def("rule_stats",
            [](const PyAutomaton& a) {
              nb::dict d;

@@ -34,6 +34,7 @@ class RuleMasks {
   void fill(Id c, std::uint32_t* row) {
     ++stats.fills;
     if (bytes_ > budget_) clear();
+    r_.trim();
     std::vector<Alternative> all = r_.alternatives(c);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const Mask& m = mask(all[i]);
@@ -52,6 +53,7 @@ class RuleMasks {
   std::size_t bytes() const { return bytes_; }
   void clear() {
     masks_.clear();
+    own_.clear();
     interiors_.clear();
     views_.clear();
     view_ids_.clear();
@@ -71,21 +73,20 @@ class RuleMasks {
   // Exits of a lexer state for one way to end the lexeme.
   struct Exit {
     Id terminals = 0;
-    std::string line;  // states within a newline: what was read of it since the state
+    Id line = 0;  // states within a newline: number of what was read of it since the state
     std::int32_t view = 0;
   };
   // Nodes at which a lexeme may have ended under an obligation, for one way to end it, and the bytes that lead to them.
   struct Fork {
-    Id terminals = 0;
-    std::string line;
+    Id terminals = 0, line = 0;
     std::vector<std::int32_t> nodes;
-    ByteSet bytes{};
   };
   struct Interior {
+    std::int32_t number = 0;
     Mask inside;
     std::vector<Exit> exits;
     std::vector<Fork> forks;
-    std::vector<std::int32_t> unsure;  // nodes that are live or not by what follows
+    std::map<Id, std::vector<std::int32_t>> unsure;  // by the lexer state they lead to: nodes live or not by what follows
   };
   // ------------------------------------------------------------------ rows
   static void set(std::uint32_t* row, std::int32_t t) { row[t >> 5] |= 1u << (t & 31); }
@@ -135,35 +136,44 @@ class RuleMasks {
     auto it = masks_.find(id);
     if (it != masks_.end()) {
       ++stats.hits;
-      return it->second;
+      return *it->second;
     }
     ++stats.judgements;
+    bytes_ += 60;
+    bool plain = a.phase != RuleReader::kEmbedded && !a.obligations && r_.plainly_live(a) && r_.sound(a.set);
+    const Result* judged = plain ? &judge(a) : nullptr;
+    bool whole = judged && judged->rare.empty() && interior(a).unsure.empty() && !begins_more(a) && (a.phase == RuleReader::kFresh || !may_end(a));
+    if (whole) return *(masks_[id] = &judged->mask);
     std::vector<std::uint32_t> row(static_cast<std::size_t>(words_), 0);
-    make(a, row.data());
-    Mask& made = masks_[id] = packed(row);
-    bytes_ += 80 + made.bits.size() * 4 + made.ids.size() * 4;
-    return made;
+    if (plain) {
+      add(judged->mask, row.data());
+      complete(a, *judged, row.data());
+      for (auto& [state, nodes] : interior(a).unsure) {
+        Alternative next = a;
+        next.state = state, next.phase = RuleReader::kInside;
+        if (a.phase != RuleReader::kFresh || r_.live(next))
+          for (std::int32_t node : nodes) walk_below(a, node, row.data());
+      }
+      if (a.phase == RuleReader::kFresh) at_boundary(a, row.data());
+      else follow(a, row.data());
+    } else {
+      make(a, row.data());
+    }
+    own_.push_back(packed(row));
+    bytes_ += own_.back().bits.size() * 4 + own_.back().ids.size() * 4;
+    return *(masks_[id] = &own_.back());
   }
+  bool begins_more(const Alternative& a) const { return a.phase == RuleReader::kFresh && (r_.has_documents() || r_.has_specials()); }
+  bool may_end(const Alternative& a) {
+    bool any = false;
+    r_.each_end(a, [&](Id, const Place&) { any = true; });
+    return any;
+  }
+  // Alternatives whose masks are not made of interiors.
   void make(const Alternative& a, std::uint32_t* row) {
-    if (a.phase == RuleReader::kEmbedded) return make_document(a, row);
-    if (a.obligations) return make_obliged(a, row);
-    if (!r_.plainly_live(a)) return walk_all(a, row);
-    const Interior& inside = interior(a);
-    add(inside.inside, row);
-    for (const Exit& e : inside.exits)
-      for (const Place& p : places_of(a, e.terminals, e.line)) add_judged(e.view, p, row);
-    for (const Fork& f : inside.forks) walk_fork(a, f, row);
-    for (std::int32_t node : inside.unsure) walk_below(a, node, row);
-    if (a.phase == RuleReader::kFresh) return at_boundary(a, row);
-    follow(a, row);
-  }
-  void walk_fork(const Alternative& a, const Fork& f, std::uint32_t* row) {
-    ByteSet possible{};
-    for (const Place& p : places_of(a, f.terminals, f.line))
-      for (int b = 0; b < 256; ++b)
-        if (has(f.bytes, b) && begins(p, b)) put(possible, b);
-    for (std::int32_t node : f.nodes)
-      if (has(possible, trie_.all.byte[node])) walk_below(a, node, row);
+    if (a.phase == RuleReader::kEmbedded) make_document(a, row);
+    else if (a.obligations) make_obliged(a, row);
+    else walk_all(a, row);
   }
   // Can anything begin with byte b at this place?
   bool begins(const Place& p, int b) {
@@ -286,6 +296,7 @@ class RuleMasks {
     ++stats.interiors;
     auto made = std::make_unique<Interior>();
     build(a, line, *made);
+    made->number = ++interior_number_;
     return *(interiors_[key] = std::move(made));
   }
   // Groups of bytes on which a lexer state loops; see `Trie`.
@@ -337,8 +348,8 @@ class RuleMasks {
       Id next = r_.scan.step(at, b);
       bool root = stack.size() == 1;
       if (!root && ends_at(a, at, line)) exits_at(i, at, b, next, a, line, exits, forks);
-      if (next && !certain(next, a)) {  // live or not by what follows: judged afresh
-        out.unsure.push_back(i);
+      if (next && !r_.certain(next, a.phase == RuleReader::kLineStart ? a.phase : static_cast<Id>(RuleReader::kInside))) {  // live or not by what follows: judged afresh
+        out.unsure[next].push_back(i);
         i = t.end[i];
         continue;
       }
@@ -358,25 +369,22 @@ class RuleMasks {
     stats.nodes += visited;
     meter_.charge(visited);
     out.inside = packed(bits);
-    for (auto& [key, nodes] : exits) out.exits.push_back({key.first, key.second, view_of(nodes)});
+    for (auto& [key, nodes] : exits) out.exits.push_back({key.first, line_number(key.second), view_of(nodes)});
     for (auto& [key, nodes] : forks) {
-      out.forks.push_back({key.first, key.second, nodes, {}});
-      for (std::int32_t n : nodes) put(out.forks.back().bytes, t.byte[n]);
+      out.forks.push_back({key.first, line_number(key.second), nodes});
       bytes_ += 100 + nodes.size() * 4;
     }
     bytes_ += out.inside.bits.size() * 4 + out.inside.ids.size() * 4 + out.exits.size() * 48 + 100;
   }
-  // Is an alternative in this lexer state live whatever the parser set is?
-  bool certain(Id state, const Alternative& a) {
-    Alternative x = a;
-    x.state = state;
-    x.phase = a.phase == RuleReader::kFresh ? static_cast<Id>(RuleReader::kInside) : a.phase;
-    x.obligations = 0;
-    return r_.plainly_live(x);
-  }
   bool ends_at(const Alternative& a, Id state, bool line) {
     if (a.phase == RuleReader::kLineStart) return line;
     return !r_.scan.ends(state).empty();
+  }
+  Id line_number(const std::string& line) {
+    if (line.empty()) return 0;
+    auto [it, fresh] = line_numbers_.try_emplace(line, static_cast<Id>(lines_.size()));
+    if (fresh) lines_.push_back(line);
+    return it->second;
   }
   using Groups = std::map<std::pair<Id, std::string>, std::vector<std::int32_t>>;
   // Byte b at node i follows a lexeme that may have ended in state `at`; with it the lexeme goes on to `next`, if at all.
@@ -401,13 +409,6 @@ class RuleMasks {
       }
     }
   }
-  std::vector<Place> places_of(const Alternative& a, Id terminals, const std::string& line) {
-    Id layout = a.layout;
-    bool first = a.phase == RuleReader::kFresh;
-    for (char c : line) layout = r_.layouts.column(layout, static_cast<unsigned char>(c), first), first = false;
-    return r_.after(a.set, layout, terminals, a.phase == RuleReader::kLineStart);
-  }
-
   // ------------------------------------------------------------------ views: tries of tails, shared by content
   std::int32_t view_of(const std::vector<std::int32_t>& nodes) {
     auto [it, fresh] = view_ids_.try_emplace(nodes, static_cast<std::int32_t>(views_.size()));
@@ -450,80 +451,104 @@ class RuleMasks {
   }
 
   // ------------------------------------------------------------------ judgements
-  struct Result {
-    std::vector<std::int32_t> ids;
-    std::vector<std::int32_t> rare;  // nodes of the view that are stepped through afresh
+  // A subtree that is stepped through afresh: of a view, from the place number `slot`, or of the vocabulary (view -1).
+  struct Rare {
+    std::int32_t view, node;
+    Id slot;
   };
-  // A question: where does the parser stand if, at place number `slot`, one of `terminals` ends?
+  struct Result {
+    Mask mask;
+    std::vector<Rare> rare;
+  };
+  // A question: where does the parser stand if, at place number `slot`, a lexeme of `terminals` ends? `line`: what it
+  // reads of an indentation, as a number of `lines_`.
+  struct Question {
+    Id slot = kNone, terminals = 0, line = 0;
+    auto operator<=>(const Question&) const = default;
+  };
   struct Node {
-    Id slot = kNone, terminals = 0;
+    Question question;
     std::int32_t result = -1;
   };
-  // Places met so far, numbered in the order of questions.
-  using Slots = std::vector<Place>;
+  using Slots = std::vector<Place>;  // places met so far, in the order of the questions
 
-  Id observed(const Place& p) {
-    Id x[] = {r_.chart.allowed(p.set), r_.layouts.inside(p.layout), r_.chart.accepts(p.set)};
-    return observations_.add(x, 2);
-  }
-  void add_judged(std::int32_t view, const Place& p, std::uint32_t* row) {
-    Slots slots{p};
-    std::uint64_t key = mix(static_cast<std::uint64_t>(view) + 1, static_cast<std::uint64_t>(observed(p)));
-    std::int32_t at = root_of(view, observed(p), key);
-    while (nodes_[at].result < 0) {
-      if (nodes_[at].slot == kNone) {
-        learn(view, p, row, at);
-        return;
-      }
-      at = descend(at, ask(slots, nodes_[at].slot, nodes_[at].terminals));
+  // The mask of a plainly live alternative but for what its lexeme's end right here adds.
+  const Result& judge(const Alternative& a) {
+    const Interior& inside = interior(a);
+    slots_.assign(1, Place{a.set, a.layout});
+    const std::int32_t root = child(-inside.number, observed(slots_[0]));
+    for (std::int32_t at = root;;) {
+      if (nodes_[at].result >= 0) return results_[static_cast<std::size_t>(nodes_[at].result)];
+      if (nodes_[at].question.slot == kNone) return learn(a, inside, root);
+      at = child(at, ask(a, slots_, nodes_[at].question));
     }
-    const Result& x = results_[nodes_[at].result];
-    for (std::int32_t t : x.ids) set(row, t);
-    complete(view, p, x, row);
   }
-  std::int32_t root_of(std::int32_t view, Id seen, std::uint64_t) {
-    return child(-1 - view, seen);
-  }
-  std::int32_t descend(std::int32_t at, Id answer) { return child(at, answer); }
   std::int32_t child(std::int32_t at, Id answer) {
     std::uint64_t key = static_cast<std::uint64_t>(static_cast<std::uint32_t>(at)) << 32 | static_cast<std::uint32_t>(answer);
     auto [it, fresh] = edges_.try_emplace(key, static_cast<std::int32_t>(nodes_.size()));
-    if (fresh) nodes_.push_back({}), bytes_ += 60;
+    if (fresh) nodes_.push_back({}), bytes_ += 70;
     return it->second;
   }
-  // Adds the places after `terminals` to `slots`; returns what is observed of them.
-  Id ask(Slots& slots, Id slot, Id terminals) {
-    Place from = slots[static_cast<std::size_t>(slot)];
-    std::vector<Place> next = r_.after(from.set, from.layout, terminals);
-    std::vector<Id> seen;
-    for (const Place& p : next) {
-      seen.push_back(observed(p));
-      slots.push_back(p);
-    }
-    return observations_.add(seen);
+  // What tokens can see of a place: which terminals may be taken there.
+  Id observed(const Place& p) {
+    return r_.chart.allowed(p.set) << 2 | static_cast<Id>(r_.layouts.inside(p.layout)) << 1 | static_cast<Id>(r_.sound(p.set));
   }
-  struct Learning {
-    Slots slots;
-    std::map<std::pair<Id, Id>, std::pair<std::size_t, std::size_t>> known;  // question -> slots of the answer
-    std::int32_t at;
-    Result result;
-  };
+  // Adds the places of the answer to `slots`; returns what is observed of them.
+  Id ask(const Alternative& a, Slots& slots, const Question& q) {
+    Place from = slots[static_cast<std::size_t>(q.slot)];
+    if (q.line) {
+      bool first = a.phase == RuleReader::kFresh;
+      for (char c : lines_[static_cast<std::size_t>(q.line)])
+        from.layout = r_.layouts.column(from.layout, static_cast<unsigned char>(c), first), first = false;
+    }
+    const std::vector<Place>& next = r_.after(from.set, from.layout, q.terminals, q.slot == 0 && a.phase == RuleReader::kLineStart);
+    slots.insert(slots.end(), next.begin(), next.end());
+    if (next.size() == 1) return observed(next[0]);
+    std::vector<Id> seen;
+    for (const Place& p : next) seen.push_back(observed(p));
+    return -2 - observations_.add(seen);
+  }
   struct Reading {
     Id slot, state;
     bool inside;
     auto operator<=>(const Reading&) const = default;
   };
-  void learn(std::int32_t view, const Place& p, std::uint32_t* row, std::int32_t at) {
-    Learning l{{p}, {}, at, {}};
+  struct Learning {
+    const Alternative& a;
+    Slots slots;
+    std::map<Question, std::pair<std::size_t, std::size_t>> known;  // slots of the answer
+    std::int32_t at;
+    std::vector<std::uint32_t> row;
+    std::vector<Rare> rare;
+    std::int32_t view = -1;
+    Id root = 0;  // slot from which the view is walked
+  };
+  const Result& learn(const Alternative& a, const Interior& inside, std::int32_t at) {
+    Learning l{a, {Place{a.set, a.layout}}, {}, at, std::vector<std::uint32_t>(static_cast<std::size_t>(words_), 0), {}, -1, 0};
+    add(inside.inside, l.row.data());
     std::int64_t before = stats.nodes;
-    walk(views_[static_cast<std::size_t>(view)], 0, views_[static_cast<std::size_t>(view)].size(), {begin(p, 0)}, l);
+    for (const Exit& e : inside.exits) {
+      auto [first, last] = answer({0, e.terminals, e.line}, l);
+      for (std::size_t k = first; k < last; ++k) {
+        l.view = e.view, l.root = static_cast<Id>(k);
+        const TrieView& view = views_[static_cast<std::size_t>(e.view)];
+        walk(view, 0, view.size(), {begin(l.slots[k], l.root)}, l);
+      }
+    }
+    for (const Fork& f : inside.forks) {
+      auto [first, last] = answer({0, f.terminals, f.line}, l);
+      for (std::int32_t node : f.nodes) {
+        bool possible = false;
+        for (std::size_t k = first; k < last; ++k) possible = possible || begins(l.slots[k], trie_.all.byte[node]);
+        if (possible) l.rare.push_back({-1, node, 0});
+      }
+    }
     meter_.charge(stats.nodes - before);
     nodes_[l.at].result = static_cast<std::int32_t>(results_.size());
-    bytes_ += l.result.ids.size() * 4 + l.result.rare.size() * 4 + 80;
-    results_.push_back(std::move(l.result));
+    results_.push_back({packed(l.row), std::move(l.rare)});
     const Result& x = results_.back();
-    for (std::int32_t t : x.ids) set(row, t);
-    complete(view, p, x, row);
+    bytes_ += x.mask.bits.size() * 4 + x.mask.ids.size() * 4 + x.rare.size() * 12 + 80;
+    return x;
   }
   Reading begin(const Place& p, Id slot) { return {slot, r_.fresh(p).state, false}; }
   void walk(const TrieView& view, std::int32_t first, std::int32_t stop, const std::vector<Reading>& from, Learning& l) {
@@ -532,23 +557,25 @@ class RuleMasks {
       std::vector<Reading> next;
       bool rare = false;
       for (const Reading& x : from) step(x, view.byte[i], next, l, rare);
-      if (rare) l.result.rare.push_back(i);
+      if (rare) l.rare.push_back({l.view, i, l.root});
       if (next.empty()) continue;
       if (next.size() > 1) {
         std::sort(next.begin(), next.end());
         next.erase(std::unique(next.begin(), next.end()), next.end());
       }
-      for (std::int32_t k = view.first[i]; k < view.first[i + 1]; ++k) l.result.ids.push_back(view.tokens[k]);
+      for (std::int32_t k = view.first[i]; k < view.first[i + 1]; ++k) set(l.row.data(), view.tokens[k]);
       if (view.end[i] > i + 1) walk(view, i + 1, view.end[i], next, l);
     }
   }
   void step(const Reading& x, int b, std::vector<Reading>& out, Learning& l, bool& rare) {
     Place p = l.slots[static_cast<std::size_t>(x.slot)];
     Id next = r_.scan.step(x.state, b);
-    Alternative here;
-    here.set = p.set, here.layout = p.layout, here.state = x.state, here.phase = RuleReader::kInside;
+    if (!r_.sound(p.set)) {
+      rare = true;
+      return;
+    }
     if (next) {
-      if (certain(next, here)) out.push_back({x.slot, next, true});
+      if (r_.certain(next, RuleReader::kInside)) out.push_back({x.slot, next, true});
       else rare = true;
     }
     if (!x.inside) {
@@ -566,33 +593,43 @@ class RuleMasks {
         rare = true;
         continue;
       }
-      auto [first, last] = answer(x.slot, e.terminals, l);
+      auto [first, last] = answer({x.slot, e.terminals, 0}, l);
       for (std::size_t k = first; k < last; ++k)
         if (looked || forked) rare = rare || begins(l.slots[k], b);
         else step(begin(l.slots[k], static_cast<Id>(k)), b, out, l, rare);
     }
   }
-  std::pair<std::size_t, std::size_t> answer(Id slot, Id terminals, Learning& l) {
-    auto [it, fresh] = l.known.try_emplace({slot, terminals});
+  std::pair<std::size_t, std::size_t> answer(const Question& q, Learning& l) {
+    auto [it, fresh] = l.known.try_emplace(q);
     if (!fresh) return it->second;
     std::size_t first = l.slots.size();
-    nodes_[l.at].slot = slot;
-    nodes_[l.at].terminals = terminals;
-    l.at = child(l.at, ask(l.slots, slot, terminals));
-    return l.known[{slot, terminals}] = {first, l.slots.size()};
+    nodes_[l.at].question = q;
+    l.at = child(l.at, ask(l.a, l.slots, q));
+    return l.known[q] = {first, l.slots.size()};
   }
-  void complete(std::int32_t view, const Place& p, const Result& x, std::uint32_t* row) {
+  void complete(const Alternative& a, const Result& x, std::uint32_t* row) {
     if (x.rare.empty()) return;
-    const TrieView& t = views_[static_cast<std::size_t>(view)];
-    Id start = r_.config_of(r_.fresh(p));
-    for (std::int32_t node : x.rare) {
-      Id c = start;
-      for (char b : t.path(node))
+    Slots slots = slots_of(a, x);
+    for (const Rare& rare : x.rare) {
+      if (rare.view < 0) {
+        walk_below(a, rare.node, row);
+        continue;
+      }
+      const TrieView& t = views_[static_cast<std::size_t>(rare.view)];
+      Id c = r_.config_of(r_.fresh(slots[static_cast<std::size_t>(rare.slot)]));
+      for (char b : t.path(rare.node))
         if (!(c = r_.step(c, static_cast<unsigned char>(b)))) break;
       if (!c) continue;
-      for (std::int32_t k = t.first[node]; k < t.first[node + 1]; ++k) set(row, t.tokens[k]);
-      visit(t, node + 1, t.end[node], c, [&](std::int32_t token, Id) { set(row, token); });
+      for (std::int32_t k = t.first[rare.node]; k < t.first[rare.node + 1]; ++k) set(row, t.tokens[k]);
+      visit(t, rare.node + 1, t.end[rare.node], c, [&](std::int32_t token, Id) { set(row, token); });
     }
+  }
+  // The places of `a` along the path of questions that led to a result.
+  Slots slots_of(const Alternative& a, const Result&) {
+    Slots slots{Place{a.set, a.layout}};
+    std::int32_t at = child(-interior(a).number, observed(slots[0]));
+    while (nodes_[at].result < 0) at = child(at, ask(a, slots, nodes_[at].question));
+    return slots;
   }
 
   RuleReader& r_;
@@ -601,7 +638,8 @@ class RuleMasks {
   std::int32_t size_, words_;
   Meter& meter_;
   std::vector<std::int32_t> roots_;  // by byte: the node of it below the root of the vocabulary, or -1
-  std::unordered_map<Id, Mask> masks_;
+  std::unordered_map<Id, const Mask*> masks_;  // by alternative; into `own_` and `results_`
+  std::deque<Mask> own_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Interior>> interiors_;
   std::unordered_map<Id, std::uint64_t> loops_;
   std::map<ByteSet, std::vector<std::uint32_t>> cuts_;
@@ -611,6 +649,10 @@ class RuleMasks {
   std::vector<Node> nodes_;
   std::unordered_map<std::uint64_t, std::int32_t> edges_;
   std::deque<Result> results_;
+  Slots slots_;
+  std::vector<std::string> lines_{std::string()};
+  std::map<std::string, Id> line_numbers_;
+  std::int32_t interior_number_ = 0;
   std::size_t bytes_ = 0, budget_ = 64u << 20;
 };
 

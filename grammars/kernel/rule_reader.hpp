@@ -35,7 +35,7 @@ class RuleReader {
   RuleReader(Rules rules, RegexStore& re, Meter& meter, Reader* documents, std::unordered_map<Id, Document> roots,
              std::unordered_map<std::int32_t, std::vector<Id>> specials)
       : g(std::move(rules)), re_(re), meter_(meter), chart(g, meter), scan(g, re, chart, meter), layouts(g.layout), documents_(documents),
-        roots_(std::move(roots)), specials_(std::move(specials)) {
+        roots_(std::move(roots)), specials_(std::move(specials)), separability_(g, re, meter) {
     starts_of_documents();
     find_separable();
     Alternative a;
@@ -50,6 +50,13 @@ class RuleReader {
   Rules g;
 
   Id start() const { return start_; }
+  // Terminals for which liveness needs a search, because what follows may merge with them.
+  std::vector<Id> inseparable() const {
+    std::vector<Id> out;
+    for (std::size_t t = 0; t < g.terminals.size(); ++t)
+      if (!separable_terminal_[t] && (g.parsed[t] || g.terminals[t].ignored || g.terminals[t].inside)) out.push_back(static_cast<Id>(t));
+    return out;
+  }
   // The configuration after one more byte; 0 if no accepted text goes on so.
   Id step(Id c, int b) {
     std::uint64_t key = static_cast<std::uint64_t>(c) << 8 | static_cast<std::uint64_t>(b);
@@ -60,7 +67,6 @@ class RuleReader {
     std::vector<Alternative> next;
     for (std::size_t i = 0; i < configs_.size(c); ++i) step(alternative(configs_.begin(c)[i]), b, next);
     Id made = live_config(next);
-    if (steps_.size() > kSteps) steps_.clear();
     steps_.emplace(key, std::pair<Id, std::int64_t>{made, meter_.used() - before});
     return made;
   }
@@ -102,37 +108,25 @@ class RuleReader {
     a.state = scan.start(chart.allowed(p.set), layouts.inside(p.layout));
     return a;
   }
-  // Where the parser may stand after a lexeme that is one of `terminals`.
-  std::vector<Place> after(Id set, Id layout, Id terminals, bool line_start = false) {
-    std::vector<Place> out;
-    if (line_start) {
-      indent(set, layout, out);
-      return out;
+  // Where the parser may stand after a lexeme that is one of `terminals`. The reference holds until the next `trim`.
+  const std::vector<Place>& after(Id set, Id layout, Id terminals, bool line_start = false) {
+    std::array<Id, 4> key{set, layout, terminals, line_start};
+    auto it = after_.find(key);
+    if (it != after_.end()) {
+      meter_.charge(it->second.work);
+      return it->second.places;
     }
-    std::vector<Id> plain;
-    bool stays = false, newline = false;
-    int bracket = 0;
-    std::vector<Id> all(chart.lists.begin(terminals), chart.lists.end(terminals));
-    for (Id t : all) {
-      const Terminal& x = g.terminals[t];
-      stays = stays || x.ignored || (x.inside && layouts.inside(layout));
-      if (g.layout.on && t == g.layout.newline) {
-        newline = true;
-        continue;
-      }
-      plain.push_back(t);
-      if (g.layout.on) bracket += g.layout.bracket[t];
-    }
-    Id next = plain.empty() ? Chart::kDead : chart.go(set, chart.lists.add(plain));
-    if (!chart.dead(next)) out.push_back({next, layouts.nested(layout, bracket)});
-    if (newline) indent(chart.go(set, chart.lists.add({g.layout.newline})), layout, out);
-    if (stays) {
-      Id same = layouts.forget(layout);
-      if (out.size() == 1 && out[0].layout == same) out[0].set = chart.either(out[0].set, set);
-      else out.push_back({set, same});
-    }
-    for (Place& p : out) p.set = with_interludes(p.set), p.layout = layouts.forget(p.layout);
-    return out;
+    std::int64_t before = meter_.used();
+    std::vector<Place> made;
+    if (line_start) indent(set, layout, made);
+    else made = find_after(set, layout, terminals);
+    for (Place& p : made) p.set = with_interludes(p.set), p.layout = layouts.forget(p.layout);
+    return after_.emplace(key, After{std::move(made), meter_.used() - before}).first->second.places;
+  }
+  // Drops memos that have grown too large; no references into them may be held.
+  void trim() {
+    if (steps_.size() > kSteps) steps_.clear();
+    if (after_.size() > kSteps) after_.clear();
   }
   // One byte of one alternative; appends what it becomes, dead ones included.
   void step(const Alternative& a, int b, std::vector<Alternative>& out) {
@@ -202,15 +196,47 @@ class RuleReader {
     }
     return false;
   }
-  // Is `a` live by the induction of the file's comment?
+  // Is `a` live by the induction of the file's comment? False negatives are searched for.
   bool plainly_live(const Alternative& a) {
     if (a.obligations) return false;
-    if (a.phase == kEmbedded) return separable_;
-    if (!separable_) return false;
-    if (a.phase != kInside) return true;
-    for (const Id* p = scan.begin(a.state); p < scan.end(a.state); p += 2)
-      if (separable_terminal_[*p]) return true;
+    if (a.phase == kEmbedded) return separable_ || good(chart.go(a.set, chart.lists.add({document(a).terminal})));
+    if (a.phase == kFresh) return separable_ || good(a.set);
+    if (a.phase == kLineStart) return separable_ || good(a.set);
+    std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
+    for (std::size_t i = 0; i < parts.size(); i += 2) {
+      Id t = parts[i];
+      if (separable_) {
+        if (separable_terminal_[t]) return true;
+        continue;
+      }
+      bool stays = g.terminals[t].ignored || g.terminals[t].inside;
+      Id next = stays ? a.set : chart.go(a.set, chart.lists.add({t}));
+      if (chart.dead(next) || !(separable_terminal_[t] || stands_apart(a.state, t, next))) continue;
+      if (good(next)) return true;
+    }
     return false;
+  }
+  // Is some terminal alive in `state` separable from whatever may follow it? With `sound` sets this gives liveness.
+  bool certain(Id state, Id phase) {
+    if (separable_ && phase != kInside) return true;
+    if (phase == kLineStart) return true;
+    auto [it, fresh] = certain_.try_emplace(state, false);
+    if (!fresh) return it->second;
+    bool found = false;
+    std::vector<Id> parts(scan.begin(state), scan.end(state));
+    for (std::size_t i = 0; i < parts.size() && !found; i += 2)
+      found = separable_terminal_[parts[i]] || (!separable_ && separability_.apart(parts[i], extending(state, parts[i])));
+    return certain_[state] = found;
+  }
+  // Can every terminal that is taken at `set` be followed to the end? With it, `certain` lexer states are live.
+  bool sound(Id set) {
+    if (separable_) return true;
+    auto it = sound_.find(set);
+    if (it != sound_.end()) return it->second;
+    bool all = good(set);
+    std::vector<Id> allowed(chart.lists.begin(chart.allowed(set)), chart.lists.end(chart.allowed(set)));
+    for (std::size_t i = 0; i < allowed.size() && all; ++i) all = good(chart.go(set, chart.lists.add({allowed[i]})));
+    return sound_[set] = all;
   }
   bool live(const Alternative& a) {
     if (a.phase == kFresh ? chart.dead(a.set) : a.phase != kEmbedded && !a.state) return false;
@@ -247,7 +273,7 @@ class RuleReader {
     }
   }
   std::size_t bytes() const {
-    return chart.bytes() + scan.bytes() + alternatives_.bytes() + configs_.bytes() + steps_.size() * 40 + searched_.size() * 40 +
+    return chart.bytes() + scan.bytes() + alternatives_.bytes() + configs_.bytes() + steps_.size() * 40 + searched_.size() * 40 + after_.size() * 80 +
            embedded_.size() * 200;
   }
 
@@ -260,6 +286,15 @@ class RuleReader {
   struct Searched {
     bool live;
     std::int64_t work;
+  };
+  struct After {
+    std::vector<Place> places;
+    std::int64_t work;
+  };
+  struct KeyHash {
+    std::size_t operator()(const std::array<Id, 4>& k) const {
+      return mix(mix(static_cast<std::uint32_t>(k[0]), static_cast<std::uint32_t>(k[1])), mix(static_cast<std::uint32_t>(k[2]), static_cast<std::uint32_t>(k[3])));
+    }
   };
 
  public:
@@ -307,6 +342,32 @@ class RuleReader {
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
     return configs_.add(ids);
+  }
+  std::vector<Place> find_after(Id set, Id layout, Id terminals) {
+    std::vector<Place> out;
+    std::vector<Id> plain;
+    bool stays = false, newline = false;
+    int bracket = 0;
+    std::vector<Id> all(chart.lists.begin(terminals), chart.lists.end(terminals));
+    for (Id t : all) {
+      const Terminal& x = g.terminals[t];
+      stays = stays || x.ignored || (x.inside && layouts.inside(layout));
+      if (g.layout.on && t == g.layout.newline) {
+        newline = true;
+        continue;
+      }
+      plain.push_back(t);
+      if (g.layout.on) bracket += g.layout.bracket[t];
+    }
+    Id next = plain.empty() ? Chart::kDead : chart.go(set, chart.lists.add(plain));
+    if (!chart.dead(next)) out.push_back({next, layouts.nested(layout, bracket)});
+    if (newline) indent(chart.go(set, chart.lists.add({g.layout.newline})), layout, out);
+    if (stays) {
+      Id same = layouts.forget(layout);
+      if (out.size() == 1 && out[0].layout == same) out[0].set = chart.either(out[0].set, set);
+      else out.push_back({set, same});
+    }
+    return out;
   }
   // Under "any", readings that differ in the parser set alone are one.
   void merge(std::vector<Alternative>& all) {
@@ -591,10 +652,76 @@ class RuleReader {
       separable_ = true;
       return;
     }
-    std::unordered_map<Id, ByteSet> starts(document_starts_.begin(), document_starts_.end());
-    Separability found(g, re_, meter_, starts);
-    separable_terminal_ = std::move(found.separable);
-    separable_ = found.all;
+    separability_.find(std::unordered_map<Id, ByteSet>(document_starts_.begin(), document_starts_.end()));
+    separable_terminal_ = separability_.separable;
+    separable_ = separability_.all;
+  }
+  // Bytes that may extend a match of `terminal` from `state` on, given the terminals that compete there.
+  const ByteSet& extending(Id state, Id terminal) {
+    std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(terminal);
+    auto it = extending_.find(key);
+    if (it != extending_.end()) return it->second;
+    ByteSet out{};
+    Id unless = g.terminals[terminal].unless;
+    if (unless != kNone) out = separability_.alive(unless);
+    std::vector<Id> open{state};
+    std::unordered_set<Id> seen{state};
+    while (!open.empty()) {
+      Id at = open.back();
+      open.pop_back();
+      bool ends = re_.nullable(scan.residual(at, terminal));
+      meter_.charge(4);
+      for (int b = 0; b < 256; ++b) {
+        Id next = scan.step(at, b);
+        if (!next) continue;
+        if (ends && g.longest) put(out, b);
+        if (scan.residual(next, terminal) != RegexStore::kEmpty && seen.insert(next).second) open.push_back(next);
+      }
+    }
+    return extending_[key] = out;
+  }
+  // After a match of `terminal` from `state` on, may the canonical continuation of `next` follow?
+  bool stands_apart(Id state, Id terminal, Id next) {
+    if (!separability_.prevails(terminal)) return false;
+    const ByteSet& more = extending(state, terminal);
+    if (separability_.spaced(more)) return true;
+    Id u = chart.next_terminal(next);
+    while (u != kNone && g.terminals[u].kind == TerminalKind::Layout) next = chart.go(next, chart.lists.add({u})), u = chart.next_terminal(next);
+    return u == kNone || separability_.begins_outside(u, more);
+  }
+  // Does the canonical continuation of `set` go on to the end, each terminal apart from the next?
+  bool good(Id set) {
+    std::vector<Id> path;
+    bool result = true;
+    for (Id s = set;;) {
+      auto it = good_.find(s);
+      if (it != good_.end()) {
+        result = it->second;
+        break;
+      }
+      meter_.charge();
+      path.push_back(s);
+      if (chart.dead(s)) {
+        result = false;
+        break;
+      }
+      Id u = chart.next_terminal(s);
+      if (u == kNone) break;
+      Id terminals = chart.lists.add({u});
+      if (g.terminals[u].kind == TerminalKind::Regex) {
+        Id state = scan.start(chart.allowed(s), false), end = state;
+        if (!separable_terminal_[u] && !(stands_apart(state, u, chart.go(s, terminals)) &&
+                                         (!g.layout.on || stands_apart(scan.start(chart.allowed(s), true), u, chart.go(s, terminals))))) {
+          result = false;
+          break;
+        }
+        for (char b : re_.shortest(g.terminals[u].regex)) end = scan.step(end, static_cast<unsigned char>(b));
+        if (end && !scan.ends(end).empty()) terminals = scan.ends(end)[0].terminals;
+      }
+      s = with_interludes(chart.go(s, terminals));
+    }
+    for (Id s : path) good_[s] = result;
+    return result;
   }
 
   Reader* documents_;
@@ -602,12 +729,16 @@ class RuleReader {
   std::unordered_map<std::int32_t, std::vector<Id>> specials_;
   std::vector<std::pair<Id, ByteSet>> document_starts_;
   std::unordered_map<Id, Config> document_configs_;
+  Separability separability_;
   std::vector<bool> separable_terminal_;
+  std::unordered_map<Id, bool> certain_, sound_, good_;
+  std::unordered_map<std::uint64_t, ByteSet> extending_;
   bool separable_ = false;
   ListStore alternatives_, configs_;
   std::deque<Embedded> embedded_;
   std::unordered_map<std::uint64_t, std::vector<Id>> embedded_ids_;
   std::unordered_map<Id, Searched> searched_;
+  std::unordered_map<std::array<Id, 4>, After, KeyHash> after_;
   std::unordered_map<std::uint64_t, std::pair<Id, std::int64_t>> steps_;
   Id start_ = 0;
 };

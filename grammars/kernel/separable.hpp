@@ -17,46 +17,73 @@ class Separability {
   std::vector<bool> separable;  // by terminal
   bool all = false;             // every terminal that the parser reads
 
+  Separability(const Rules& rules, RegexStore& re, Meter& meter) : g_(rules), re_(re), meter_(meter) {}
+
   // `starts`: first bytes of terminals that are no regexes.
-  Separability(const Rules& rules, RegexStore& re, Meter& meter, const std::unordered_map<Id, ByteSet>& starts)
-      : g_(rules), re_(re), meter_(meter) {
+  void find(const std::unordered_map<Id, ByteSet>& starts) {
     std::size_t n = g_.terminals.size();
     separable.assign(n, false);
-    std::vector<std::vector<std::uint64_t>> follow = g_.adjacency(meter);
-    if (n && follow.empty()) return;
     for (std::size_t t = 0; t < n; ++t) first_.push_back(first_bytes(static_cast<Id>(t), starts));
+    follow_ = g_.adjacency(meter_);
+    if (n && follow_.empty()) return;
     for (std::size_t t = 0; t < n; ++t) extending_.push_back(extending(static_cast<Id>(t)));
-    std::vector<bool> spacer(n, false);  // ignored, and separable from everything
+    moves_.clear();
+    spacer_.assign(n, false);
     for (std::size_t t = 0; t < n; ++t) {
       if (!regex(t) || !g_.terminals[t].ignored) continue;
-      spacer[t] = prevails(t);
+      spacer_[t] = prevails(static_cast<Id>(t));
       for (std::size_t u = 0; u < n; ++u)
-        if (g_.parsed[u] && g_.terminals[u].kind != TerminalKind::Layout) spacer[t] = spacer[t] && clean(t, u);
+        if (g_.parsed[u] && g_.terminals[u].kind != TerminalKind::Layout) spacer_[t] = spacer_[t] && begins_outside(static_cast<Id>(u), extending_[t]);
     }
     all = true;
     for (std::size_t t = 0; t < n; ++t) {
-      separable[t] = is_separable(t, follow, spacer) && prevails(t);
+      separable[t] = apart(static_cast<Id>(t), extending_[t]);
       if (!separable[t] && g_.parsed[t]) all = false;
     }
+  }
+  // Is terminal t apart from all that may follow it, if the bytes `more` extend it?
+  bool apart(Id t, const ByteSet& more) {
+    if (!regex(static_cast<std::size_t>(t))) return true;
+    if (follow_.empty() || !prevails(t)) return false;
+    if (spacer_[t] || spaced(more)) return true;
+    bool anywhere = g_.terminals[t].ignored || g_.terminals[t].inside;
+    for (std::size_t u = 0; u < g_.terminals.size(); ++u) {
+      if (g_.terminals[u].kind == TerminalKind::Layout) continue;
+      bool follows = anywhere ? static_cast<bool>(g_.parsed[u]) : follow_[t][u >> 6] >> (u & 63) & 1;
+      if (follows && !begins_outside(static_cast<Id>(u), more)) return false;
+    }
+    return true;
+  }
+  // Can an ignored terminal that is separable from everything come next?
+  bool spaced(const ByteSet& more) const {
+    for (std::size_t s = 0; s < spacer_.size(); ++s)
+      if (spacer_[s] && begins_outside(static_cast<Id>(s), more)) return true;
+    return false;
+  }
+  // Has u a first byte outside `more`?
+  bool begins_outside(Id u, const ByteSet& more) const {
+    if (g_.terminals[u].kind == TerminalKind::Special) return true;
+    for (int w = 0; w < 4; ++w)
+      if (first_[u][w] & ~more[w]) return true;
+    return false;
+  }
+  // Can every beginning of t be completed to a match that no terminal of higher priority matches too?
+  bool prevails(Id t) {
+    if (!g_.longest || !regex(static_cast<std::size_t>(t))) return true;
+    auto [it, fresh] = prevails_.try_emplace(t, false);
+    return fresh ? prevails_[t] = find_prevails(static_cast<std::size_t>(t)) : it->second;
+  }
+  ByteSet alive(Id r) {
+    ByteSet out{};
+    for (int b = 0; b < 256; ++b)
+      if (has(re_.alphabet(), b) && re_.live_step(r, b) != RegexStore::kEmpty) put(out, b);
+    meter_.charge(16);
+    return out;
   }
 
  private:
   bool regex(std::size_t t) const { return g_.terminals[t].kind == TerminalKind::Regex; }
-  bool is_separable(std::size_t t, const std::vector<std::vector<std::uint64_t>>& follow, const std::vector<bool>& spacer) const {
-    if (!regex(t) || spacer[t]) return true;
-    for (std::size_t s = 0; s < g_.terminals.size(); ++s)
-      if (spacer[s] && clean(t, s)) return true;
-    bool anywhere = g_.terminals[t].ignored || g_.terminals[t].inside;
-    for (std::size_t u = 0; u < g_.terminals.size(); ++u) {
-      if (g_.terminals[u].kind == TerminalKind::Layout) continue;
-      bool follows = anywhere ? static_cast<bool>(g_.parsed[u]) : follow[t][u >> 6] >> (u & 63) & 1;
-      if (follows && !clean(t, u)) return false;
-    }
-    return true;
-  }
-  // Can every beginning of t be completed to a match that no terminal of higher priority matches too?
-  bool prevails(std::size_t t) {
-    if (!g_.longest || !regex(t)) return true;
+  bool find_prevails(std::size_t t) {
     std::vector<Id> higher;
     for (std::size_t s = 0; s < g_.terminals.size(); ++s)
       if (regex(s) && g_.terminals[s].priority > g_.terminals[t].priority && overlap(first_[t], first_[s])) higher.push_back(g_.terminals[s].regex);
@@ -78,20 +105,6 @@ class Separability {
       }
     }
     return true;
-  }
-  // Has u a first byte that extends no match of t?
-  bool clean(std::size_t t, std::size_t u) const {
-    if (g_.terminals[u].kind == TerminalKind::Special) return true;
-    for (int w = 0; w < 4; ++w)
-      if (first_[u][w] & ~extending_[t][w]) return true;
-    return false;
-  }
-  ByteSet alive(Id r) {
-    ByteSet out{};
-    for (int b = 0; b < 256; ++b)
-      if (has(re_.alphabet(), b) && re_.live_step(r, b) != RegexStore::kEmpty) put(out, b);
-    meter_.charge(16);
-    return out;
   }
   ByteSet first_bytes(Id t, const std::unordered_map<Id, ByteSet>& starts) {
     if (regex(static_cast<std::size_t>(t))) return alive(g_.terminals[t].regex);
@@ -117,15 +130,40 @@ class Separability {
       open.pop_back();
       meter_.charge(4);
       bool ends = re_.nullable(r);
-      for (int b = 0; b < 256; ++b) {
-        if (!has(re_.alphabet(), b)) continue;
-        Id on = re_.live_step(s, b);
-        if (on == RegexStore::kEmpty) continue;
-        if (ends) put(out, b);
-        meet(re_.live_step(r, b), on);
+      const std::vector<Move>& there = moves(s);
+      if (ends)
+        for (const Move& m : there)
+          for (int w = 0; w < 4; ++w) out[w] |= m.bytes[w];
+      if (r == s) {
+        for (const Move& m : there) meet(m.to, m.to);
+        continue;
       }
+      const std::vector<Move>& here = moves(r);
+      for (const Move& m : here)
+        for (const Move& n : there)
+          if (overlap(m.bytes, n.bytes)) meet(m.to, n.to);
     }
     return out;
+  }
+  // The live derivatives of a regex, each with the bytes that lead to it. The reference holds for good.
+  struct Move {
+    ByteSet bytes;
+    Id to;
+  };
+  const std::vector<Move>& moves(Id r) {
+    auto [it, fresh] = moves_.try_emplace(r);
+    if (!fresh) return it->second;
+    std::vector<Move> made;
+    std::unordered_map<Id, std::size_t> at;
+    for (int b = 0; b < 256; ++b) {
+      Id next = has(re_.alphabet(), b) ? re_.live_step(r, b) : RegexStore::kEmpty;
+      if (next == RegexStore::kEmpty) continue;
+      auto [place, added] = at.try_emplace(next, made.size());
+      if (added) made.push_back({ByteSet{}, next});
+      put(made[place->second].bytes, b);
+    }
+    meter_.charge(16);
+    return moves_[r] = std::move(made);
   }
   static bool overlap(const ByteSet& a, const ByteSet& b) { return (a[0] & b[0]) | (a[1] & b[1]) | (a[2] & b[2]) | (a[3] & b[3]); }
 
@@ -133,6 +171,10 @@ class Separability {
   RegexStore& re_;
   Meter& meter_;
   std::vector<ByteSet> first_, extending_;
+  std::vector<std::vector<std::uint64_t>> follow_;
+  std::vector<bool> spacer_;
+  std::unordered_map<Id, bool> prevails_;
+  std::unordered_map<Id, std::vector<Move>> moves_;
 };
 
 }  // namespace constrain

@@ -43,6 +43,19 @@ def complement(ranges: Ranges) -> Ranges:
     return tuple(out)
 
 
+def intersection(a: Ranges, b: Ranges) -> Ranges:
+    out, i, j = [], 0, 0
+    while i < len(a) and j < len(b):
+        lo, hi = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
+        if lo <= hi:
+            out.append((lo, hi))
+        if a[i][1] < b[j][1]:
+            i += 1
+        else:
+            j += 1
+    return tuple(out)
+
+
 def contains(ranges: Ranges, point: int) -> bool:
     return any(lo <= point <= hi for lo, hi in ranges)
 
@@ -132,7 +145,12 @@ def _case_table(ascii_only: bool) -> dict[int, tuple[int, ...]]:
 def ignore_case(ranges: Ranges, ascii_only: bool) -> Ranges:
     """Add every code point that differs only in case."""
     extra: list[tuple[int, int]] = list(ranges)
-    for p, same in _case_table(ascii_only).items():
-        if contains(ranges, p):
-            extra.extend((q, q) for q in same)
+    table = _case_table(ascii_only)
+    if sum(hi - lo + 1 for lo, hi in ranges) < 1000:
+        for p in (p for lo, hi in ranges for p in range(lo, hi + 1)):
+            extra.extend((q, q) for q in table.get(p, ()))
+    else:
+        for p, same in table.items():
+            if contains(ranges, p):
+                extra.extend((q, q) for q in same)
     return normalise(extra)

@@ -3,26 +3,27 @@
 Sub-trees without assertions lower bottom-up. The rest lowers right to left in continuation-passing style:
 ``lower(node, context, rest)`` is the language of everything from here to the end of the text, where `rest(context)` is
 the language of what follows the node and a *context* says all that an assertion may ask about the left: the text has not
-begun, the last character was a word character, a newline, or something else. Then ``$`` is an intersection of what follows
-with the empty string, a lookahead an intersection with its own language, ``^`` a test of the context, and ``\\b`` both.
-A node without assertions is split by the context it leads to only where something after it asks.
+begun, or the last character was in this or that class (those that the assertions tell apart). Then ``$`` is an intersection
+of what follows with the empty string, a lookahead an intersection with its own language, ``^`` and a lookbehind a test of
+the context, and ``\\b`` both. A node without assertions is split by the context it leads to only where something asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 
 from grammars.errors import UnsupportedFeature
 from grammars.ir import Table
 from grammars.regex import charset
 from grammars.regex.syntax import (
     EPSILON,
+    Behind,
     Boundary,
     Chars,
     Concat,
     End,
     Lookahead,
+    Lowered,
     Node,
     Pattern,
     Ranges,
@@ -34,35 +35,32 @@ from grammars.regex.syntax import (
 UNROLL = 64  # repetitions that hold assertions are written out up to this bound
 
 
-class Context(Enum):
-    """What stands to the left of a position."""
+START = -1
+"""The context at the beginning of the text; all others are numbers of character classes."""
 
-    START = 0
-    WORD = 1
-    NEWLINE = 2
-    OTHER = 3
-
-
+Context = int
 Rest = Callable[[Context], int]
 
 
-def lower_regex(pattern: Pattern, table: Table, *, search: bool = False) -> int:
+def lower_regex(pattern: Pattern, table: Table, *, search: bool = False, part: bool = False) -> int:
     """Return the node of the language of `pattern`: whole strings that match, or (`search`) that contain a match.
 
+    part: the string is a part of a longer text, and asking what stands before it is unsupported.
     All strings are valid UTF-8. Raises UnsupportedFeature for assertions inside an unbounded repetition.
     """
-    lowering = _Lowering(table, pattern)
     node = pattern.node
-    if not _asserts(node):
+    lowering = _Lowering(table, pattern, part)
+    if not asserts(node):
         body = lowering.plain(node)
         return table.concat(table.text(), body, table.text()) if search else body
     anything = Repeat(Chars(charset.ANY), 0, None, (0, 0))
     if search:
         node = Concat((anything, node, anything))
-    return lowering.lower(node, Context.START, lambda _: table.epsilon(), _asks(node))
+    return lowering.lower(node, START, lambda _: table.epsilon())
 
 
-def _children(node: Node) -> tuple[Node, ...]:
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes directly below."""
     if isinstance(node, Concat):
         return node.parts
     if isinstance(node, Union):
@@ -72,58 +70,81 @@ def _children(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-def _asserts(node: Node) -> bool:
+def asserts(node: Node) -> bool:
+    """Does the node hold an assertion?"""
     stack = [node]
     while stack:
         n = stack.pop()
-        if isinstance(n, Start | End | Boundary | Lookahead):
+        if isinstance(n, Start | End | Boundary | Behind | Lookahead):
             return True
-        stack.extend(_children(n))
+        stack.extend(children(n))
     return False
 
 
-def _asks(node: Node) -> tuple[bool, Ranges | None, bool]:
-    """What the assertions ask of the left: the start, a set of word characters, a newline."""
-    start = line = False
-    word: Ranges | None = None
+NEWLINE: Ranges = ((10, 10),)
+
+
+def _asks(node: Node) -> tuple[bool, list[Ranges]]:
+    """What the assertions ask of the left: whether it is the start, and sets of characters."""
+    start = False
+    sets: dict[Ranges, None] = {}
     stack = [node]
     while stack:
         n = stack.pop()
         if isinstance(n, Start):
-            start, line = True, line or n.line
+            start = True
+            if n.line:
+                sets[NEWLINE] = None
         if isinstance(n, Boundary):
-            word = n.word
-        stack.extend(_children(n))
-    return start, word, line
+            sets[n.word] = None
+        if isinstance(n, Behind):
+            sets[n.ranges] = None
+        stack.extend(children(n))
+    return start, list(sets)
+
+
+def _partition(sets: list[Ranges]) -> list[Ranges]:
+    """The classes of characters that `sets` tell apart; together they are all characters."""
+    classes: list[Ranges] = [charset.ANY]
+    for s in sets:
+        outside = charset.complement(s)
+        split = [charset.intersection(c, side) for c in classes for side in (s, outside)]
+        classes = [c for c in split if c]
+    return classes
 
 
 def _zero_width(node: Node) -> bool:
     """Does the node match nothing but the empty string, wherever it matches?"""
     if isinstance(node, Concat | Union):
-        return all(map(_zero_width, _children(node)))
-    return isinstance(node, Start | End | Boundary | Lookahead)
+        return all(map(_zero_width, children(node)))
+    return isinstance(node, Start | End | Boundary | Behind | Lookahead)
 
 
-def _nullable(node: Node) -> bool:
+def _nullable(node: Node, table: Table) -> bool:
     """Does a node without assertions match the empty string?"""
     if isinstance(node, Concat):
-        return all(map(_nullable, node.parts))
+        return all(_nullable(p, table) for p in node.parts)
     if isinstance(node, Union):
-        return any(map(_nullable, node.branches))
+        return any(_nullable(b, table) for b in node.branches)
     if isinstance(node, Repeat):
-        return node.least == 0 or _nullable(node.body)
-    return False
+        return node.least == 0 or _nullable(node.body, table)
+    return isinstance(node, Lowered) and table.nullable(node.node)
 
 
 class _Lowering:
-    def __init__(self, table: Table, pattern: Pattern) -> None:
-        self.table, self.pattern = table, pattern
+    def __init__(self, table: Table, pattern: Pattern, part: bool) -> None:
+        self.table, self.pattern, self.part = table, pattern, part
+        start, sets = _asks(pattern.node)
+        self.asked = start or bool(sets)
+        self.classes = _partition(sets)
         self.text = table.text()
         self.any_char = table.char_class(charset.ANY)
 
     # ------------------------------------------------------------------ without assertions
     def plain(self, node: Node) -> int:
         t = self.table
+        if isinstance(node, Lowered):
+            return node.node
         if isinstance(node, Chars):
             return self.chars(node.ranges)
         if isinstance(node, Repeat):
@@ -155,33 +176,40 @@ class _Lowering:
         return self.table.char_class(ranges)
 
     # ------------------------------------------------------------------ with assertions
-    def lower(self, node: Node, context: Context, rest: Rest, asks: tuple[bool, Ranges | None, bool]) -> int:
+    def lower(self, node: Node, context: Context, rest: Rest) -> int:
         t = self.table
+        if not asserts(node):
+            return self.split(node, context, rest)
         if isinstance(node, Concat):
-            if not node.parts:
-                return rest(context)
-            head, tail = node.parts[0], Concat(node.parts[1:])
-            if not node.parts[1:]:
-                return self.lower(head, context, rest, asks)
-            return self.lower(head, context, lambda c: self.lower(tail, c, rest, asks), asks)
-        if not _asserts(node):
-            return self.split(node, context, rest, asks)
+            cut = next(i for i, p in enumerate(node.parts) if asserts(p)) or 1  # what comes first without assertions
+            head, tail = node.parts[:cut], Concat(node.parts[cut:])
+            first = head[0] if cut == 1 else Concat(head)
+            known: dict[Context, int] = {}
+
+            def following(c: Context) -> int:
+                if c not in known:
+                    known[c] = self.lower(tail, c, rest)
+                return known[c]
+
+            return self.lower(first, context, following if tail.parts else rest)
         if isinstance(node, Union):
-            return self.union([self.lower(b, context, rest, asks) for b in node.branches])
+            return self.union([self.lower(b, context, rest) for b in node.branches])
         if isinstance(node, Start):
-            here = context is Context.START or (node.line and context is Context.NEWLINE)
+            here = context == START or (node.line and self.after(context, NEWLINE))
             return rest(context) if here else t.empty()
+        if isinstance(node, Behind):
+            return rest(context) if self.after(context, node.ranges) != node.negated else t.empty()
         if isinstance(node, End):
             return self.meet(rest(context), self.end(node))
         if isinstance(node, Boundary):
             return self.meet(rest(context), self.boundary(node, context))
         if isinstance(node, Lookahead):
-            ahead = self.lower(node.body, context, lambda _: self.text, asks)
+            ahead = self.lower(node.body, context, lambda _: self.text)
             return self.meet(rest(context), t.negation(ahead) if node.negated else ahead)
         assert isinstance(node, Repeat)
-        return self.repeat(node, context, rest, asks)
+        return self.repeat(node, context, rest)
 
-    def repeat(self, node: Repeat, context: Context, rest: Rest, asks: tuple[bool, Ranges | None, bool]) -> int:
+    def repeat(self, node: Repeat, context: Context, rest: Rest) -> int:
         if _zero_width(node.body):
             node = Repeat(node.body, min(node.least, 1), 1, node.span)
         if node.most is None or node.most > UNROLL:
@@ -191,31 +219,32 @@ class _Lowering:
                 span=node.span,
             )
         ways: list[Node] = [Concat((node.body,) * n) if n else EPSILON for n in range(node.least, node.most + 1)]
-        return self.union([self.lower(w, context, rest, asks) for w in ways])
+        return self.union([self.lower(w, context, rest) for w in ways])
 
-    def split(self, node: Node, context: Context, rest: Rest, asks: tuple[bool, Ranges | None, bool]) -> int:
+    def split(self, node: Node, context: Context, rest: Rest) -> int:
         """A node without assertions, split by the context that its last character makes."""
         t = self.table
-        start, word, line = asks
+        if node == EPSILON:
+            return rest(context)
         body = self.plain(node)
-        if not start and word is None:
-            return t.concat(body, rest(Context.OTHER))
-        ways = [rest(context)] if _nullable(node) else []
-        newline = ((10, 10),) if line else ()
-        last: dict[Context, Ranges] = {
-            Context.WORD: word or (),
-            Context.NEWLINE: newline,
-            Context.OTHER: charset.complement(charset.normalise((*(word or ()), *newline))),
-        }
-        for after, ranges in last.items():
-            if not ranges:
-                continue
+        if not self.asked:
+            return t.concat(body, rest(0))
+        ways = [rest(context)] if _nullable(node, t) else []
+        for after, ranges in enumerate(self.classes):
             following = rest(after)
             if following == t.empty():
                 continue
             ending = t.concat(self.text, t.char_class(ranges)) if ranges != charset.ANY else self.nonempty()
             ways.append(t.concat(self.meet(body, ending), following))
         return self.union(ways)
+
+    def after(self, context: Context, ranges: Ranges) -> bool:
+        """Is the last character in the set (one of those that the assertions ask about)?"""
+        if context == START:
+            if self.part:
+                raise UnsupportedFeature("an assertion that looks before the beginning is not supported; remove it")
+            return False
+        return charset.contains(ranges, self.classes[context][0][0])
 
     def nonempty(self) -> int:
         return self.table.repeat(self.any_char, 1, None)
@@ -234,7 +263,7 @@ class _Lowering:
         t = self.table
         word_next = t.concat(t.char_class(node.word), self.text)
         other_next = self.union([t.epsilon(), t.concat(t.char_class(charset.complement(node.word)), self.text)])
-        return word_next if (context is Context.WORD) == node.negated else other_next
+        return word_next if self.after(context, node.word) == node.negated else other_next
 
     def union(self, ways: list[int]) -> int:
         kept = [w for w in dict.fromkeys(ways) if w != self.table.empty()]

@@ -15,6 +15,7 @@ from grammars.limits import DEFAULT_LIMITS, Limits
 from grammars.regex import charset
 from grammars.regex.syntax import (
     EPSILON,
+    Behind,
     Boundary,
     Chars,
     Concat,
@@ -43,8 +44,8 @@ class _Flags:
     ascii: bool = False
 
 
-def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFAULT_LIMITS) -> Pattern:
-    """Parse `pattern`. O(length).
+def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFAULT_LIMITS, flags: str = "") -> Pattern:
+    """Parse `pattern`, with the letters `flags` (of ``aimsux``) in force. O(length).
 
     Raises GrammarError with a span where the pattern is malformed, UnsupportedFeature where it names something that is
     not a regular language or not supported, LimitExceeded beyond `limits`.
@@ -52,7 +53,7 @@ def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFA
     if len(pattern) > limits.source_bytes:
         raise LimitExceeded(len(pattern), limits.source_bytes, "source_bytes of a regex")
     parser = _Parser(pattern, dialect, min(limits.depth, GROUP_DEPTH), limits.nodes)
-    node = parser.alternation(_Flags(), 0)
+    node = parser.alternation(parser.apply_flags(_Flags(), flags, "", 0), 0)
     if parser.at < len(pattern):
         raise parser.error("unbalanced parenthesis", 1)
     return Pattern(node, pattern, dialect)
@@ -161,8 +162,8 @@ class _Parser:
                 if self.python:
                     raise self.unsupported("a possessive quantifier", at)
                 raise self.error("nothing to repeat", 1, self.at - 1)
-            self.take("?")  # lazy: the same language
-            atom = Repeat(atom, least, most, (start, self.at))
+            lazy = self.take("?")  # the same language; it matters to those who look for a match in a longer text
+            atom = Repeat(atom, least, most, (start, self.at), lazy)
         return atom
 
     def bounds(self) -> tuple[int, int | None] | None:
@@ -232,7 +233,7 @@ class _Parser:
             elif self.take("!"):
                 look = True
             elif self.take("<=") or self.take("<!"):
-                raise self.unsupported("lookbehind", start)
+                return self.lookbehind(flags, depth, start)
             elif self.take("P=") or self.take("("):
                 raise self.unsupported("a back-reference or conditional", start)
             elif self.take("P<" if self.python else "<"):
@@ -248,6 +249,17 @@ class _Parser:
         if not self.take(")"):
             raise self.error("missing ) of this group", 1, start)
         return body if look is None else Lookahead(body, look)
+
+    def lookbehind(self, flags: _Flags, depth: int, start: int) -> Node:
+        negated = self.source[self.at - 1] == "!"
+        body = self.alternation(flags, depth + 1)
+        if not self.take(")"):
+            raise self.error("missing ) of this group", 1, start)
+        branches = body.branches if isinstance(body, Union) else (body,)
+        if not all(isinstance(b, Chars) for b in branches):
+            raise self.unsupported("lookbehind of anything but one character", start)
+        ranges = charset.normalise(r for b in branches if isinstance(b, Chars) for r in b.ranges)
+        return Behind(ranges, negated)
 
     def scoped_flags(self, flags: _Flags, start: int) -> _Flags:
         end = self.source.find(":", self.at)
@@ -297,7 +309,7 @@ class _Parser:
                 space = charset.ASCII_SPACE if self.python else charset.ECMA_SPACE
                 ranges = {"d": charset.DIGIT, "w": charset.WORD, "s": space}[lower]
             return charset.complement(ranges) if c.isupper() else ranges
-        if lower != "p" or self.python or self.source[self.at + 1 : self.at + 2] != "{":
+        if lower != "p" or self.source[self.at + 1 : self.at + 2] != "{":
             return None
         end = self.source.find("}", self.at)
         if end < 0:

@@ -31,6 +31,7 @@ class Repeat:
     least: int
     most: int | None
     span: tuple[int, int]
+    lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,27 @@ class Boundary:
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """A position after a character of the set, or (`negated`) any other position."""
+
+    ranges: Ranges
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Lookahead:
     body: Node
     negated: bool
 
 
-Node = Chars | Concat | Union | Repeat | Start | End | Boundary | Lookahead
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A regex that is a node of the table already."""
+
+    node: int
+
+
+Node = Chars | Concat | Union | Repeat | Start | End | Boundary | Behind | Lookahead | Lowered
 EPSILON = Concat(())
 
 

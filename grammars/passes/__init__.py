@@ -1,0 +1,1 @@
+"""Passes over context-free grammars, one in each file."""
