@@ -75,6 +75,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--schema", help="file with a JSON Schema; '-' reads standard input")
     source.add_argument("--regex", help="a pattern (Python dialect)")
+    source.add_argument("--lark", help="file with a Lark grammar")
     source.add_argument("--choice", help="comma-separated texts")
     source.add_argument("--type", help="module:Name of a Python type")
 
@@ -115,6 +116,8 @@ def _wanted(args: argparse.Namespace) -> Any:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as e:
             raise ConstrainError(f"no type at {args.type!r} (module:Name): {e}") from e
+    if args.lark:
+        return constrain.lark(_text(_bytes(args.lark), "the grammar"))
     return regex(args.regex) if args.regex is not None else choice(args.choice.split(","))
 
 
@@ -134,8 +137,8 @@ def _generate(args: argparse.Namespace) -> int:
     from constrain.generator import Generator
 
     reads_prompt = not args.input and args.prompt in (None, "-")
-    if reads_prompt and args.schema == "-":
-        raise ConstrainError("standard input cannot be both the schema and the prompt; give one of them another way")
+    if reads_prompt and "-" in (args.schema, args.lark):
+        raise ConstrainError("standard input cannot be both the grammar and the prompt; give one of them another way")
     generator = Generator(args.model, _wanted(args))
     options = {"max_tokens": args.max_tokens, "temperature": args.temperature}
     if args.input:
@@ -240,8 +243,8 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    if args.schema == "-" and args.text == "-":
-        raise ConstrainError("standard input cannot be both the schema and the text; name a file for one of them")
+    if "-" in (args.schema, args.lark) and args.text == "-":
+        raise ConstrainError("standard input cannot be both the grammar and the text; name a file for one of them")
     automaton = _bytes_automaton(_grammar(args))
     text = _bytes(args.text).removesuffix(b"\n").removesuffix(b"\r")
     matcher = automaton.matcher()
