@@ -28,11 +28,16 @@ Prompt = str | Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a stream: the new text, all text so far, and the object so far where the text already denotes one."""
+    """A piece of a stream: the new text and all text so far.
+
+    partial: the object so far, where the text already denotes one (a model with required fields needs them all).
+    data: the JSON data so far, strings in progress included; None while there is none, and for other languages.
+    """
 
     text: str
     so_far: str
     partial: Any
+    data: Any = None
 
 
 class Generator:
@@ -89,7 +94,7 @@ class Generator:
             if isinstance(piece, BaseException):
                 raise piece
             so_far += piece
-            yield Piece(piece, so_far, self._partial(so_far))
+            yield Piece(piece, so_far, self._partial(so_far), self._data(so_far))
         thread.join()
 
     def encode(self, prompt: Prompt) -> list[int]:
@@ -110,6 +115,14 @@ class Generator:
         if self.tokenizer is None:
             return self.vocabulary.encode(prompt.encode())
         return list(self.tokenizer.encode(prompt))
+
+    def _data(self, text: str) -> Any:
+        if self.target.parse_partial is None:
+            return None
+        try:
+            return types.partial_json(text)
+        except ValueError:
+            return None
 
     def _partial(self, text: str) -> Any:
         if self.target.parse_partial is None:

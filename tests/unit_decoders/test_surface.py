@@ -8,11 +8,13 @@ import enum
 import json
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Literal
 
 import pydantic
 import pytest
+import typing_extensions
 from typing_extensions import TypedDict
 
 import constrain
@@ -112,6 +114,10 @@ def test_streams_give_the_text_and_partial_objects(loaded):
     whole = generator(PROMPT, temperature=0.0)
     assert "".join(p.text for p in pieces) == whole.text
     assert pieces[-1].partial == whole.parsed
+    seen = [p.data for p in pieces if p.data is not None]
+    assert seen[-1] == json.loads(whole.text)
+    assert {"name": "Maria Lopez"} in seen  # before the model has the fields that it requires
+    assert all(p.partial is None for p in pieces if p.data == {"name": "Maria Lopez"})
     with pytest.raises(constrain.BudgetError):
         list(generator.stream(PROMPT, max_tokens=2))
 
@@ -142,6 +148,14 @@ def test_wrong_types_are_named_errors(loaded):
     ):
         with pytest.raises(constrain.GrammarError):
             wrong()
+
+
+def test_typed_dicts_of_the_standard_library():
+    wanted = typing.TypedDict("Wanted", {"a": int, "b": typing_extensions.NotRequired[str]})  # noqa: UP013
+    target = target_of(wanted)
+    assert target.schema["required"] == ["a"]
+    assert target.parse is not None
+    assert target.parse('{"a": 1}') == {"a": 1}
 
 
 def test_json_text_is_a_schema():
