@@ -13,9 +13,9 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from grammars.errors import UnsupportedFeature
 from grammars.grammar import Grammar, choice, json_schema, regex
@@ -84,7 +84,8 @@ def _readable(wanted: Any) -> Any:
         name: NotRequired[hint] if name in wanted.__optional_keys__ else hint
         for name, hint in typing.get_type_hints(wanted).items()
     }
-    return TypedDict(wanted.__name__, fields)
+    make: Any = TypedDict  # called with fields that no checker can know
+    return make(wanted.__name__, fields)
 
 
 def describe(schema: Any) -> str:
