@@ -139,6 +139,8 @@ void check_same(const PyAutomaton& a, const PyState& s) {
 }  // namespace
 
 NB_MODULE(_kernel, m) {
+  // What module-level variables hold is still alive when the interpreter ends; that is no leak.
+  nb::set_leak_warnings(false);
   nb::register_exception_translator(translate);
   m.doc() = "Native kernel: vocabularies, token automata and matchers.";
 
