@@ -154,6 +154,7 @@ def run(cases: Sequence[Case], vocabulary: constrain.Vocabulary) -> tuple[Figure
             figures.uncompiled[type(e).__name__] = figures.uncompiled.get(type(e).__name__, 0) + 1
             continue
         automata.append(automaton)
+        del automata[:-64]  # an automaton keeps its engine: what is resident afterwards is what a server would hold
         read_all(case, automaton, figures)
     count(figures, seen, vocabulary)
     return figures, automata
