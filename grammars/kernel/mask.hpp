@@ -366,7 +366,10 @@ class MaskBuilder {
   const Interior* base_of(Id q, bool raw) {
     Id text = v_.re.text();
     bool soon = q != text && v_.re.counts_text(q);
-    if (q != text && !soon) v_.re.each_class(q, [&](int b, int) { soon = soon || v_.re.step(q, b) == text; });
+    if (q != text && !soon) v_.re.each_class(q, [&](int b, int) {
+        Id next = v_.re.step(q, b);
+        soon = soon || next == text || v_.re.counts_text(next);
+      });
     return soon ? &interior(text, raw) : nullptr;
   }
   // Where tokens do not spell every byte: the tokens after which others can finish the text.
