@@ -128,6 +128,16 @@ class Reader {
   }
   void use(const Document& d) { document_ = d; }
 
+  // The texts that sequences of tokens spell, where not every byte is a token by itself; else kNone. A regular document is
+  // read without regard to them, and meets them where a token ends: the state then does not depend on the tokens before.
+  Id concatenations = kNone;
+  bool at_boundary(const Config& c) {
+    return concatenations == kNone || c.lexer != Lexer::Raw || v.re.live(v.re.conj({c.a, concatenations}));
+  }
+  void close_over_tokens(Config& c) {
+    if (concatenations != kNone && c.lexer == Lexer::Raw) c.a = v.re.conj({c.a, concatenations});
+  }
+
   // Consumes one byte; false (and `c` unspecified) if no accepted text goes on with it.
   bool step(Config& c, int b) {
     v.meter_.charge();

@@ -18,6 +18,7 @@
 #include <array>
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <queue>
 #include <unordered_map>
 #include <unordered_set>
@@ -60,11 +61,9 @@ class RegexStore {
   }
 
   Id literal(std::string_view data, Id rest = kEpsilon) {
-    for (std::size_t i = data.size(); i-- > 0;) {
-      ByteSet s{};
-      put(s, static_cast<unsigned char>(data[i]));
-      for (int k = 0; k < 4; ++k) s[k] &= alphabet_[k];
-      rest = switch_on(s, rest);
+    for (std::size_t i = data.size(); i-- > 0 && rest != kEmpty;) {
+      int b = static_cast<unsigned char>(data[i]);
+      rest = has(alphabet_, b) ? switch_node(false, {b, b, rest}) : kEmpty;
       meter_.charge();
     }
     return rest;
@@ -154,6 +153,7 @@ class RegexStore {
     if (nullable_part) kept.erase(std::remove(kept.begin(), kept.end(), kEpsilon), kept.end());
     for (Id p : kept)
       if (nodes_[p].kind == ReKind::Not && std::binary_search(kept.begin(), kept.end(), nodes_[p].a)) return kAll;
+    if (complements_in_text(kept)) return alt(std::move(kept));
     if (kept.empty()) return kEmpty;
     if (kept.size() == 1) return kept[0];
     meter_.charge(static_cast<std::int64_t>(kept.size()));
@@ -337,11 +337,11 @@ class RegexStore {
     std::int64_t d = distance(r);
     if (d <= 0) return -1;
     if (nodes_[r].row == kNone) open_row(r);
-    const Partitions::One& p = partitions_[nodes_[r].partition];
+    const Partitions::Classes& p = partitions_[nodes_[r].partition];
     std::vector<std::uint8_t> reps = p.representative;
     int best = -1;
     for (std::uint8_t rep : reps) {
-      int b = first_of_class(nodes_[r].partition, rep);
+      int b = partitions_.first(nodes_[r].partition, rep, alphabet_);
       if (b < 0) continue;
       Id next = step(r, b);
       if (next != kEmpty && distance(next) == d - 1 && (best < 0 || b < best)) best = b;
@@ -400,6 +400,26 @@ class RegexStore {
         if (partitions_[nodes_[r].partition].cls[x] == c && has(alphabet_, x)) put(out, x);
     });
     return out;
+  }
+
+  // If `r` is, or has to begin with, a repeat of one character class: the class, and how many of its characters can be
+  // read before anything else matters (most < 0: any number).
+  struct Counter {
+    Id body;
+    std::int32_t most;
+  };
+  std::optional<Counter> counter(Id r) const {
+    const Node& n = nodes_[r];
+    if (n.kind == ReKind::Repeat && nodes_[n.a].is_char) return Counter{n.a, n.c};
+    if (n.kind != ReKind::Cat || nodes_[n.a].kind != ReKind::Repeat || !nodes_[nodes_[n.a].a].is_char || nodes_[n.a].b < 1) return std::nullopt;
+    return Counter{nodes_[n.a].a, nodes_[n.a].b};
+  }
+  // Is `r` a counter of any characters? Then `bounds` are its least and most.
+  bool counts_text(Id r) const { return nodes_[r].kind == ReKind::Repeat && nodes_[r].a == any_char_; }
+  std::pair<std::int32_t, std::int32_t> bounds(Id r) const { return {nodes_[r].b, nodes_[r].c}; }
+  std::vector<Id> conjuncts(Id r) const {
+    if (nodes_[r].kind != ReKind::And) return {r};
+    return {lists_.begin(nodes_[r].list), lists_.end(nodes_[r].list)};
   }
 
   // A copy of `r` in which counters beyond `longest` are cut to it: the same masks for tokens of at most `longest`
@@ -633,6 +653,22 @@ class RegexStore {
     const Node& n = nodes_[r];
     return n.kind == ReKind::Alt && std::binary_search(lists_.begin(n.list), lists_.end(n.list), text_);
   }
+  // x | (text & ~x) = text for a language x of texts, and text absorbs such languages. True if `parts` (sorted) changed.
+  bool complements_in_text(std::vector<Id>& parts) const {
+    bool all = std::binary_search(parts.begin(), parts.end(), text_), found = false;
+    for (std::size_t i = 0; i < parts.size() && !all && !found; ++i) {
+      const Node& n = nodes_[parts[i]];
+      if (n.kind != ReKind::And || lists_.size(n.list) != 2) continue;
+      const Id* two = lists_.begin(n.list);
+      Id other = two[0] == text_ ? two[1] : two[1] == text_ ? two[0] : kEmpty;
+      found = nodes_[other].kind == ReKind::Not && nodes_[nodes_[other].a].is_text && std::binary_search(parts.begin(), parts.end(), nodes_[other].a);
+    }
+    if (!all && !found) return false;
+    std::size_t before = parts.size();
+    parts.erase(std::remove_if(parts.begin(), parts.end(), [&](Id p) { return p != text_ && nodes_[p].is_text; }), parts.end());
+    if (found) parts.push_back(text_);
+    return found || parts.size() != before;
+  }
   // x{a,b} & any{c,d} = x{max, min} for a character class x: length bounds cost no product.
   void merge_counters(std::vector<Id>& parts) {
     for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -696,13 +732,6 @@ class RegexStore {
     nodes_[r].row = static_cast<Id>(rows_.size());
     rows_.resize(rows_.size() + partitions_[p].representative.size(), kNotYet);
   }
-  int first_of_class(Id p, int representative) const {
-    int c = partitions_[p].cls[representative];
-    for (int b = 0; b < 256; ++b)
-      if (partitions_[p].cls[b] == c && has(alphabet_, b)) return b;
-    return -1;
-  }
-
   // ------------------------------------------------------------------ derivatives
   Id derive(Id r, int b) {
     meter_.charge();

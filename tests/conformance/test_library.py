@@ -8,7 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.languages import BYTES, LANGUAGES, LIMITS, PYTHON, available, compare, literals, mutants, python_verdict, walk
+from benchmarks.languages import (
+    BYTES,
+    LANGUAGES,
+    LIMITS,
+    PYTHON,
+    available,
+    compare,
+    literals,
+    mutants,
+    python_verdict,
+    walk,
+)
 
 import constrain
 import grammars
@@ -16,7 +27,9 @@ import grammars
 LIBRARY = Path(grammars.__file__).parent / "library"
 START = re.compile(r"^(%override )?start:", re.MULTILINE)
 NAMES = sorted(p.stem for p in LIBRARY.glob("*.lark"))
-WHOLE = [n for n in NAMES if START.search((LIBRARY / f"{n}.lark").read_text()) or n in ("python_3_13", "sqlite", "postgres")]
+WHOLE = [
+    n for n in NAMES if START.search((LIBRARY / f"{n}.lark").read_text()) or n in ("python_3_13", "sqlite", "postgres")
+]
 has_checker = pytest.mark.parametrize("name", [n for n in LANGUAGES if available(n)])
 
 
@@ -59,7 +72,11 @@ def test_samples_are_accepted(name, automata):
     """As one text where the lines belong together, otherwise line by line."""
     automaton = automata(name)
     lines = samples(name)
-    texts = ["\n".join(lines)] if name in ("python_3_11", "python_3_12", "python_3_13", "javascript", "c", "csv", "jsonl") else lines
+    texts = (
+        ["\n".join(lines)]
+        if name in ("python_3_11", "python_3_12", "python_3_13", "javascript", "c", "csv", "jsonl")
+        else lines
+    )
     for text in texts:
         assert automaton.accepts(text) or name in ("san", "json"), text[: automaton.viable(text)]
 
@@ -95,7 +112,9 @@ def test_random_walks_end(name, automata):
 @pytest.mark.skipif(not available("python"), reason="no grammar for this interpreter")
 def test_python_literals_of_the_interpreters_own_tests(automata):
     """What test_syntax, test_grammar and the like feed to the compiler, valid and not."""
-    texts = literals("test/test_syntax.py", "test/test_fstring.py", "test/test_patma.py", "test/test_named_expressions.py")
+    texts = literals(
+        "test/test_syntax.py", "test/test_fstring.py", "test/test_patma.py", "test/test_named_expressions.py"
+    )
     table = compare(automata(PYTHON), LANGUAGES["python"].judge, [(t[:40], t) for t in texts])
     assert not table.wrong
     assert table.counts["valid", True] > 200
