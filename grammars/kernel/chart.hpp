@@ -56,26 +56,13 @@ class Chart {
   Id go(Id set, Id terminals) {
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(terminals);
     auto it = moves_.find(key);
-    if (it != moves_.end()) {
-      meter_.charge(it->second.work);
-      return it->second.set;
+    if (it == moves_.end()) {
+      Meter::Apart apart(meter_);
+      Id made = find_move(set, terminals);
+      it = moves_.emplace(key, Move{made, apart.work()}).first;
     }
-    std::int64_t before = meter_.used();
-    meter_.charge();
-    Building out;
-    Place at{waiting(set), &shapes_[shape_of(set)].predicted, {}};
-    std::vector<Id> symbols(lists.begin(terminals), lists.end(terminals));
-    for (Id t : symbols) {
-      for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
-        Id d = sets_.begin(set)[i], ra = sets_.begin(set)[i + 1];
-        if (g_.symbol[d] == t) add(d + 1, ra, out);
-      }
-      advance_predicted(t, at, out);
-    }
-    complete(at, out);
-    Id made = intern(out);
-    moves_.emplace(key, Move{made, meter_.used() - before});
-    return made;
+    meter_.charge(Meter::price(it->second.work));
+    return it->second.set;
   }
   // The set from which either of two sets goes on.
   Id either(Id a, Id b) {
@@ -88,8 +75,8 @@ class Chart {
   // The set in which `symbol` is read first, and then everything that follows `set`: for ignored nonterminals.
   Id interlude(Id set, Id symbol) {
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(symbol);
-    auto [it, fresh] = interludes_.try_emplace(key, kNone);
-    if (!fresh) return it->second;
+    auto it = interludes_.find(key);
+    if (it != interludes_.end()) return it->second;
     Id back = static_cast<Id>(returns_.size());
     returns_.push_back({});
     returns_[back].content = set;
@@ -159,6 +146,20 @@ class Chart {
   };
   static constexpr int kDepth = 64;  // of return addresses whose content is found at once
 
+  Id find_move(Id set, Id terminals) {
+    Building out;
+    Place at{waiting(set), &shape(set).predicted, {}};
+    std::vector<Id> symbols(lists.begin(terminals), lists.end(terminals));
+    for (Id t : symbols) {
+      for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
+        Id d = sets_.begin(set)[i], ra = sets_.begin(set)[i + 1];
+        if (g_.symbol[d] == t) add(d + 1, ra, out);
+      }
+      advance_predicted(t, at, out);
+    }
+    complete(at, out);
+    return intern(out);
+  }
   Id intern(Building& b) {
     std::sort(b.items.begin(), b.items.end());
     b.items.erase(std::unique(b.items.begin(), b.items.end()), b.items.end());
@@ -252,10 +253,14 @@ class Chart {
     return id;
   }
   Id content(Id back) {
-    if (returns_[back].content == kNone) find_content(back);
+    if (returns_[back].content == kNone) {
+      Meter::Apart apart(meter_);
+      find_content(back);
+    }
     return returns_[back].content;
   }
   Id find_content(Id id) {
+    Meter::Apart apart(meter_);
     if (busy_.count(id)) throw SourceError(0, "a rule that derives itself through nothing");
     busy_.insert(id);
     ++depth_;
@@ -281,8 +286,13 @@ class Chart {
     for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) next.push_back(g_.symbol[sets_.begin(set)[i]]);
     std::sort(next.begin(), next.end());
     next.erase(std::unique(next.begin(), next.end()), next.end());
-    auto [it, fresh] = shapes_by_next_.try_emplace(lists.add(next), static_cast<Id>(shapes_.size()));
-    if (fresh) shapes_.push_back(make_shape(next));
+    Id key = lists.add(next);
+    auto it = shapes_by_next_.find(key);
+    if (it == shapes_by_next_.end()) {
+      Meter::Apart apart(meter_);
+      shapes_.push_back(make_shape(next));
+      it = shapes_by_next_.emplace(key, static_cast<Id>(shapes_.size()) - 1).first;
+    }
     return shape_ids_[set] = it->second;
   }
   Shape make_shape(std::vector<Id> symbols) {
@@ -315,6 +325,7 @@ class Chart {
   // Return addresses refer to each other in circles (left recursion), so their costs are a least fixed point.
   std::int64_t return_cost(Id root) {
     if (returns_[root].cost >= 0) return returns_[root].cost;
+    Meter::Apart apart(meter_);
     std::vector<Id> open{root};
     std::unordered_map<Id, std::int64_t> value{{root, Rules::kInfinite}};
     for (std::size_t k = 0; k < open.size(); ++k) {

@@ -49,6 +49,21 @@ class Meter {
   }
   std::int64_t used() const { return used_; }
 
+  // While alive, work is counted afresh against the same limit: for what is computed once and remembered. `close` gives
+  // the work done; who uses the result, now or later, is charged `price` of it, so that warmth changes no verdict.
+  class Apart {
+   public:
+    explicit Apart(Meter& m) : meter_(m), outer_(m.used_) { m.used_ = 0; }
+    ~Apart() { meter_.used_ = outer_; }
+    Apart(const Apart&) = delete;
+    std::int64_t work() const { return meter_.used_; }
+
+   private:
+    Meter& meter_;
+    std::int64_t outer_;
+  };
+  static std::int64_t price(std::int64_t work) { return 1 + work / 32; }
+
  private:
   std::int64_t used_ = 0, limit_ = INT64_MAX;
   const char* where_ = "work";

@@ -141,10 +141,12 @@ class RuleMasks {
   const Mask& mask(const Alternative& a) {
     Id id = r_.intern(a);
     auto it = masks_.find(id);
+    meter_.charge();
     if (it != masks_.end()) {
       ++stats.hits;
       return *it->second;
     }
+    Meter::Apart apart(meter_);
     ++stats.judgements;
     bytes_ += 60;
     bool plain = a.phase != RuleReader::kEmbedded && !a.obligations && r_.plainly_live(a) && finishes(a);
@@ -329,6 +331,7 @@ class RuleMasks {
       return *it->second;
     }
     ++stats.interiors;
+    Meter::Apart apart(meter_);
     auto made = std::make_unique<Interior>();
     build(a, line, *made);
     made->number = ++interior_number_;
@@ -336,8 +339,9 @@ class RuleMasks {
   }
   // Groups of bytes on which a lexer state loops; see `Trie`.
   std::uint64_t loops_of(Id state) {
-    auto [it, fresh] = loops_.try_emplace(state, 0);
-    if (!fresh) return it->second;
+    auto it = loops_.find(state);
+    if (it != loops_.end()) return it->second;
+    Meter::Apart apart(meter_);
     std::uint64_t g = (1ull << groups::kBroken) - 1;
     for (int b = 0; b < 0x80; ++b)
       if (r_.scan.step(state, b) != state) g &= ~(1ull << groups::of_ascii(b));
@@ -560,6 +564,7 @@ class RuleMasks {
     Id root = 0;  // slot from which the view is walked
   };
   const Result& learn(const Alternative& a, const Interior& inside, std::int32_t at) {
+    Meter::Apart apart(meter_);
     Learning l{a, {Place{a.set, a.layout}}, {}, {}, at, std::vector<std::uint32_t>(static_cast<std::size_t>(words_), 0), {}, -1, 0};
     add(inside.inside, l.row.data());
     std::int64_t before = stats.nodes;

@@ -61,14 +61,15 @@ class RuleReader {
   Id step(Id c, int b) {
     std::uint64_t key = static_cast<std::uint64_t>(c) << 8 | static_cast<std::uint64_t>(b);
     auto it = steps_.find(key);
-    if (it != steps_.end()) return meter_.charge(it->second.second), it->second.first;
-    std::int64_t before = meter_.used();
-    meter_.charge();
-    std::vector<Alternative> next;
-    for (std::size_t i = 0; i < configs_.size(c); ++i) step(alternative(configs_.begin(c)[i]), b, next);
-    Id made = live_config(next);
-    steps_.emplace(key, std::pair<Id, std::int64_t>{made, meter_.used() - before});
-    return made;
+    if (it == steps_.end()) {
+      Meter::Apart apart(meter_);
+      std::vector<Alternative> next;
+      for (std::size_t i = 0; i < configs_.size(c); ++i) step(alternative(configs_.begin(c)[i]), b, next);
+      Id made = live_config(next);
+      it = steps_.emplace(key, std::pair<Id, std::int64_t>{made, apart.work()}).first;
+    }
+    meter_.charge(Meter::price(it->second.second));
+    return it->second.first;
   }
   // The configuration after a special token, which no lexeme reaches across.
   Id step_special(Id c, std::int32_t token) {
@@ -112,16 +113,16 @@ class RuleReader {
   const std::vector<Place>& after(Id set, Id layout, Id terminals, bool line_start = false) {
     std::array<Id, 4> key{set, layout, terminals, line_start};
     auto it = after_.find(key);
-    if (it != after_.end()) {
-      meter_.charge(it->second.work);
-      return it->second.places;
+    if (it == after_.end()) {
+      Meter::Apart apart(meter_);
+      std::vector<Place> made;
+      if (line_start) indent(set, layout, made);
+      else made = find_after(set, layout, terminals);
+      for (Place& p : made) p.set = with_interludes(p.set), p.layout = layouts.forget(p.layout);
+      it = after_.emplace(key, After{std::move(made), apart.work()}).first;
     }
-    std::int64_t before = meter_.used();
-    std::vector<Place> made;
-    if (line_start) indent(set, layout, made);
-    else made = find_after(set, layout, terminals);
-    for (Place& p : made) p.set = with_interludes(p.set), p.layout = layouts.forget(p.layout);
-    return after_.emplace(key, After{std::move(made), meter_.used() - before}).first->second.places;
+    meter_.charge(Meter::price(it->second.work));
+    return it->second.places;
   }
   // Drops memos that have grown too large; no references into them may be held.
   void trim() {
@@ -221,8 +222,9 @@ class RuleReader {
   // The terminals alive in `state` that are separable from whatever may follow them, cheapest first (a list of
   // `Chart::lists`). A lexeme in `state` at a set is live if one of them is `finishable` there.
   Id ways(Id state) {
-    auto [it, fresh] = ways_.try_emplace(state, 0);
-    if (!fresh) return it->second;
+    auto it = ways_.find(state);
+    if (it != ways_.end()) return it->second;
+    Meter::Apart apart(meter_);
     std::vector<std::pair<std::int64_t, Id>> found;
     std::vector<Id> parts(scan.begin(state), scan.end(state)), ordered;
     for (std::size_t i = 0; i < parts.size(); i += 2)
@@ -238,6 +240,7 @@ class RuleReader {
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(ways);
     auto it = finishable_.find(key);
     if (it != finishable_.end()) return it->second;
+    Meter::Apart apart(meter_);
     bool any = false;
     std::vector<Id> order(chart.lists.begin(ways), chart.lists.end(ways));
     for (std::size_t i = 0; i < order.size() && !any; ++i) {
@@ -259,11 +262,13 @@ class RuleReader {
     }
     Id id = intern(a);
     auto it = searched_.find(id);
-    if (it != searched_.end()) return meter_.charge(it->second.work), it->second.live;
-    std::int64_t before = meter_.used();
-    bool found = search(a, nullptr);
-    searched_[id] = {found, meter_.used() - before};
-    return found;
+    if (it == searched_.end()) {
+      Meter::Apart apart(meter_);
+      bool found = search(a, nullptr);
+      it = searched_.emplace(id, Searched{found, apart.work()}).first;
+    }
+    meter_.charge(Meter::price(it->second.work));
+    return it->second.live;
   }
   Id live_config(const std::vector<Alternative>& all) {
     std::vector<Alternative> kept;
@@ -677,6 +682,7 @@ class RuleReader {
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(obligations);
     auto it = can_end_.find(key);
     if (it != can_end_.end()) return it->second;
+    Meter::Apart apart(meter_);
     std::vector<std::pair<Id, Id>> open{{state, obligations}};
     std::unordered_set<std::uint64_t> seen{key};
     bool found = false;
@@ -699,8 +705,9 @@ class RuleReader {
     std::vector<Id> terminals;
   };
   const Finals& final_ends(Id state) {
-    auto [it, fresh] = finals_.try_emplace(state);
-    if (!fresh) return it->second;
+    auto it = finals_.find(state);
+    if (it != finals_.end()) return it->second;
+    Meter::Apart apart(meter_);
     Finals found;
     std::vector<Id> open{state};
     std::unordered_set<Id> seen{state};
@@ -725,6 +732,7 @@ class RuleReader {
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(terminal);
     auto it = extending_.find(key);
     if (it != extending_.end()) return it->second;
+    Meter::Apart apart(meter_);
     ByteSet out{};
     Id unless = g.terminals[terminal].unless;
     if (unless != kNone) out = separability_.alive(unless);
@@ -755,6 +763,7 @@ class RuleReader {
   }
   // Does the canonical continuation of `set` go on to the end, each terminal apart from the next?
   bool good(Id set) {
+    Meter::Apart apart(meter_);
     std::vector<Id> path;
     bool result = true;
     for (Id s = set;;) {

@@ -36,8 +36,9 @@ class Scanner {
   // The state before a lexeme, where the terminals of `allowed` (a list of `Chart::lists`) can be taken.
   Id start(Id allowed, bool inside_brackets) {
     std::uint64_t key = static_cast<std::uint64_t>(allowed) << 1 | inside_brackets;
-    auto [it, fresh] = starts_.try_emplace(key, kDead);
-    if (!fresh) return it->second;
+    auto it = starts_.find(key);
+    if (it != starts_.end()) return it->second;
+    Meter::Apart apart(meter_);
     std::vector<Id> flat;
     const Id *a = chart_.lists.begin(allowed), *z = chart_.lists.end(allowed);
     for (Id t = 0; t < static_cast<Id>(g_.terminals.size()); ++t) {
@@ -51,7 +52,9 @@ class Scanner {
   }
   Id step(Id state, int b) {
     Id known = rows_[state][static_cast<std::size_t>(b)];
+    meter_.charge();
     if (known != kUnknown) return known;
+    Meter::Apart apart(meter_);
     std::vector<Id> flat;
     for (std::size_t i = 0; i < parts_.size(state); i += 2) {
       Id next = re_.live_step(parts_.begin(state)[i + 1], b);
@@ -73,6 +76,7 @@ class Scanner {
   // The ways in which a lexeme in this state may end here; the state has read at least one byte.
   const std::vector<End>& ends(Id state) {
     if (state < static_cast<Id>(ends_.size()) && ends_known_[state]) return ends_[state];
+    Meter::Apart apart(meter_);
     std::vector<End> made = find_ends(state);
     if (state >= static_cast<Id>(ends_.size())) ends_.resize(rows_.size()), ends_known_.resize(rows_.size(), false);
     ends_[state] = std::move(made);
@@ -161,14 +165,12 @@ class Scanner {
     return lists.add(flat);
   }
   bool goes_on(Id r) {
-    auto [it, fresh] = goes_on_.try_emplace(r, false);
-    if (fresh) {
-      bool any = false;
-      re_.each_class(r, [&](int b, int) { any = any || re_.live_step(r, b) != RegexStore::kEmpty; });
-      goes_on_[r] = any;
-      return any;
-    }
-    return it->second;
+    auto it = goes_on_.find(r);
+    if (it != goes_on_.end()) return it->second;
+    Meter::Apart apart(meter_);
+    bool any = false;
+    re_.each_class(r, [&](int b, int) { any = any || re_.live_step(r, b) != RegexStore::kEmpty; });
+    return goes_on_[r] = any;
   }
   std::vector<End> find_ends(Id state) {
     std::vector<std::pair<Id, Id>> accepted;  // terminal, unless

@@ -27,7 +27,6 @@ class Separability {
     follow_ = g_.adjacency(meter_);
     if (n && follow_.empty()) return;
     for (std::size_t t = 0; t < n; ++t) extending_.push_back(extending(static_cast<Id>(t)));
-    moves_.clear();
     spacer_.assign(n, false);
     for (std::size_t t = 0; t < n; ++t) {
       if (!regex(t) || (!g_.terminals[t].ignored && !g_.terminals[t].inside)) continue;
@@ -37,9 +36,10 @@ class Separability {
     }
     all = true;
     for (std::size_t t = 0; t < n; ++t) {
-      separable[t] = apart(static_cast<Id>(t), extending_[t]);
+      separable[t] = apart(static_cast<Id>(t), extending_[t]) || apart_at_some_end(static_cast<Id>(t));
       if (!separable[t] && g_.parsed[t]) all = false;
     }
+    moves_.clear();
   }
   // Is terminal t apart from all that may follow it, if the bytes `more` extend it?
   bool apart(Id t, const ByteSet& more) {
@@ -70,8 +70,8 @@ class Separability {
   // Can every beginning of t be completed to a match that no terminal of higher priority matches too?
   bool prevails(Id t) {
     if (!g_.longest || !regex(static_cast<std::size_t>(t))) return true;
-    auto [it, fresh] = prevails_.try_emplace(t, false);
-    return fresh ? prevails_[t] = find_prevails(static_cast<std::size_t>(t)) : it->second;
+    auto it = prevails_.find(t);
+    return it != prevails_.end() ? it->second : prevails_[t] = find_prevails(static_cast<std::size_t>(t));
   }
   ByteSet alive(Id r) {
     ByteSet out{};
@@ -111,16 +111,16 @@ class Separability {
     auto it = starts.find(t);
     return it == starts.end() ? ByteSet{} : it->second;
   }
-  // Bytes that may extend some match of t, as a longer match of any terminal or as a forbidden follower.
-  ByteSet extending(Id t) {
-    ByteSet out{};
+  // Bytes that may extend some match of t, as a longer match of any terminal or as a forbidden follower; for each residual
+  // of t in which a match may end, its own go to `by_end` if that is given.
+  ByteSet extending(Id t, std::unordered_map<Id, ByteSet>* by_end = nullptr) {
+    ByteSet out{}, forbidden{};
     if (!regex(static_cast<std::size_t>(t))) return out;
-    if (g_.terminals[t].unless != kNone) out = alive(g_.terminals[t].unless);
+    if (g_.terminals[t].unless != kNone) out = forbidden = alive(g_.terminals[t].unless);
     if (!g_.longest) return out;
     std::unordered_set<std::uint64_t> seen;
     std::vector<std::pair<Id, Id>> open;
     auto meet = [&](Id r, Id s) {
-      if (r == RegexStore::kEmpty || s == RegexStore::kEmpty) return;
       if (seen.insert(static_cast<std::uint64_t>(r) << 32 | static_cast<std::uint32_t>(s)).second) open.emplace_back(r, s);
     };
     for (std::size_t s = 0; s < g_.terminals.size(); ++s)
@@ -129,11 +129,14 @@ class Separability {
       auto [r, s] = open.back();
       open.pop_back();
       meter_.charge(4);
-      bool ends = re_.nullable(r);
       const std::vector<Move>& there = moves(s);
-      if (ends)
-        for (const Move& m : there)
-          for (int w = 0; w < 4; ++w) out[w] |= m.bytes[w];
+      if (re_.nullable(r)) {
+        for (const Move& m : there) join(out, m.bytes);
+        if (by_end) {
+          ByteSet& own = by_end->try_emplace(r, forbidden).first->second;
+          for (const Move& m : there) join(own, m.bytes);
+        }
+      }
       if (r == s) {
         for (const Move& m : there) meet(m.to, m.to);
         continue;
@@ -145,14 +148,38 @@ class Separability {
     }
     return out;
   }
+  // Can every beginning of t be completed to a match after which t is apart from what follows?
+  bool apart_at_some_end(Id t) {
+    std::unordered_map<Id, ByteSet> ends;
+    extending(t, &ends);
+    std::unordered_map<Id, std::vector<Id>> before;
+    std::vector<Id> all{g_.terminals[t].regex}, good;
+    std::unordered_set<Id> seen{all[0]}, reached;
+    for (std::size_t k = 0; k < all.size(); ++k) {
+      Id r = all[k];
+      for (const Move& m : moves(r)) {
+        before[m.to].push_back(r);
+        if (seen.insert(m.to).second) all.push_back(m.to);
+      }
+      auto it = ends.find(r);
+      if (it != ends.end() && apart(t, it->second) && reached.insert(r).second) good.push_back(r);
+    }
+    for (std::size_t k = 0; k < good.size(); ++k)
+      for (Id r : before[good[k]])
+        if (reached.insert(r).second) good.push_back(r);
+    return reached.size() == all.size();
+  }
+  static void join(ByteSet& into, const ByteSet& from) {
+    for (int w = 0; w < 4; ++w) into[w] |= from[w];
+  }
   // The live derivatives of a regex, each with the bytes that lead to it. The reference holds for good.
   struct Move {
     ByteSet bytes;
     Id to;
   };
   const std::vector<Move>& moves(Id r) {
-    auto [it, fresh] = moves_.try_emplace(r);
-    if (!fresh) return it->second;
+    auto it = moves_.find(r);
+    if (it != moves_.end()) return it->second;
     std::vector<Move> made;
     std::unordered_map<Id, std::size_t> at;
     for (int b = 0; b < 256; ++b) {

@@ -1,0 +1,654 @@
+"""The bundled grammars beside the languages' own checkers: confusion matrices on corpora, on mutants, and on random walks.
+
+    python tests/benchmarks/languages.py [LANGUAGE ...] [--texts N] [--mutants N] [--walks N] [--seed S] [--show K]
+
+Languages: python (the running interpreter's version), sqlite, json, c, javascript, python_regex, dates, csv, arithmetic.
+Corpora are what the machine has and the grammars' author did not write: the standard library and the string literals of its
+tests (Python, SQL, regexes, dates), JSON files, system headers after `gcc -E -P` (C), JavaScript files.
+
+Verdicts of a checker: *valid*; *invalid*; *context*, wrong for a reason that the header of the grammar lists as one that no
+grammar can see; None, no verdict (a checker that stops at the first semantic error does not see the rest of the text).
+Right is: valid accepted, invalid refused. Context is shown and counts for neither side. A walk draws allowed tokens at random
+(all bytes, each a token) and then finishes within a budget; its text must not be *invalid*.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import io
+import itertools
+import json
+import random
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+import time
+import tokenize
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from datetime import time as clock_time
+from pathlib import Path
+
+import numpy as np
+
+import constrain
+
+LIB = Path(sysconfig.get_path("stdlib"))
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+BYTES = constrain.Vocabulary([*(bytes([b]) for b in range(256)), None], [256])
+LONGEST = 200_000  # bytes of a corpus text
+LIMITS = constrain.Limits(mask_work=10**12)  # of one call: here a whole file
+
+Verdict = str | None
+
+
+@dataclass(frozen=True)
+class Language:
+    """`corpus`: texts with their names; `judge`: verdicts of many texts at once; `words`: what mutants are made of."""
+
+    grammar: str
+    corpus: Callable[[int, random.Random], Iterator[tuple[str, str]]]
+    judge: Callable[[Sequence[str]], list[Verdict]]
+    words: str
+    piece: Callable[[str, random.Random], str] = lambda text, rng: text[:4000]
+    walks: bool = True  # not for C, where gcc knows which names are types and the grammar does not
+
+
+# ---------------------------------------------------------------------- Python
+PYTHON = f"python_3_{sys.version_info.minor}"
+CONTEXT = re.compile(
+    "|".join(
+        (
+            "outside",
+            "'break'",
+            "'continue'",
+            "import \\* only",
+            "duplicate argument",
+            "keyword argument repeated",
+            "used prior to",
+            "is parameter and",
+            "no binding for nonlocal",
+            "nonlocal declaration not",
+            "nonlocal binding not",
+            "name '.*' is (nonlocal|parameter|assigned|used)",
+            "assign to __debug__",
+            "delete __debug__",
+            "not a chance",
+            "future feature",
+            "__future__ imports must",
+            "bind different names",
+            "attribute name repeated",
+            "multiple assignments to name",
+            "annotated name",
+            "comprehension iter",
+            "cannot rebind",
+            "assignment expression within a comp",
+            "asynchronous comprehension",
+            "'(return|yield)' (with value|inside)",
+            "inside async function",
+            "unexpected EOF while parsing",
+            "unknown Unicode",
+            "too many (nested|levels|statically)",
+            "cannot be used within",
+            "duplicate type parameter",
+            "annotation scope within",
+            "Exceeds the limit",
+            "mapping pattern checks",
+        )
+    )
+)
+
+
+def python_verdict(text: str) -> Verdict:
+    try:
+        compile(text, "text", "exec", dont_inherit=True)
+    except SyntaxError as e:
+        return "context" if CONTEXT.search(str(e)) else "invalid"
+    except (ValueError, OverflowError, RecursionError, MemoryError) as e:
+        return "invalid" if isinstance(e, UnicodeError) else None
+    return "valid"
+
+
+def library_files() -> list[Path]:
+    return sorted(p for p in LIB.rglob("*.py") if "site-packages" not in p.parts)
+
+
+def python_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    files = library_files()
+    rng.shuffle(files)
+    for path in files[:n]:
+        try:
+            with tokenize.open(path) as f:
+                yield str(path.relative_to(LIB)), f.read()
+        except (SyntaxError, UnicodeDecodeError):
+            continue
+
+
+def python_piece(text: str, rng: random.Random) -> str:
+    """Some top-level statements."""
+    lines = text.split("\n")
+    starts = [i for i, line in enumerate(lines) if line and line[0] not in " \t#)]}'\""] or [0]
+    first = rng.choice(starts)
+    last = next((i for i in starts if i > first + rng.randint(0, 25)), len(lines))
+    return "\n".join(lines[first:last])[:4000] + "\n"
+
+
+def literals(*patterns: str) -> list[str]:
+    """The string literals of library files, tests of the interpreter for the most part."""
+    found: dict[str, None] = {}
+    for path in itertools.chain.from_iterable(sorted(LIB.glob(p)) for p in patterns):
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isprintable():
+                found[node.value] = None
+    return list(found)
+
+
+# ---------------------------------------------------------------------- SQL
+_SQL = re.compile(
+    r"\s*(select|insert|update|delete|create|drop|alter|with|values|pragma|begin|commit|rollback|savepoint|release|attach"
+    r"|detach|vacuum|analyze|reindex|explain|replace|end)\b",
+    re.IGNORECASE,
+)
+
+
+def sqlite_verdict(text: str) -> Verdict:
+    """`EXPLAIN` parses without running. One statement at a time; a missing table may hide what comes after it."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"|--.*|/\*.*?(\*/|$)", "x", text, flags=re.DOTALL)
+    if not _SQL.match(text) or "\0" in text or (";" in bare.rstrip().rstrip(";") and "trigger" not in bare.lower()):
+        return None
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.execute(text if bare.lower().lstrip().startswith("explain") else "EXPLAIN " + text)
+    except sqlite3.Warning:
+        return None
+    except sqlite3.Error as e:
+        if isinstance(e, sqlite3.ProgrammingError):
+            return None if "one statement" in str(e) else "valid"
+        wrong = ("syntax error", "unrecognized token", "incomplete input", "unknown table option")
+        return "invalid" if any(w in str(e) for w in wrong) else "context"
+    finally:
+        connection.close()
+    return "valid"
+
+
+def sql_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    texts = [t for t in literals("test/test_sqlite3/*.py", "sqlite3/*.py", "dbm/*.py") if _SQL.match(t)]
+    yield from [(t[:40], t) for t in texts][:n]
+
+
+# ---------------------------------------------------------------------- JSON, regexes, dates, CSV, arithmetic
+def json_verdict(text: str) -> Verdict:
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        json.loads(text, parse_constant=refuse)
+    except ValueError:
+        return "invalid"
+    except RecursionError:
+        return None
+    return "valid"
+
+
+def json_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    files = sorted(
+        itertools.chain(DATA.rglob("*.json"), Path(sys.prefix).rglob("*.json"), Path("/usr/share").rglob("*.json"))
+    )
+    rng.shuffle(files)
+    yield from texts_of(files, n)
+
+
+def texts_of(files: Sequence[Path], n: int) -> Iterator[tuple[str, str]]:
+    count = 0
+    for path in files:
+        if count >= n:
+            return
+        try:
+            if path.stat().st_size < LONGEST:
+                text = path.read_text(encoding="utf-8")
+                count += 1
+                yield str(path), text
+        except (OSError, UnicodeDecodeError):
+            continue
+
+
+_REGEX_CONTEXT = re.compile(
+    "group reference|open group|redefinition|group name|min repeat|look-behind|turned on and off|repetition|unknown extension"
+)
+
+
+def regex_verdict(text: str) -> Verdict:
+    if "\\N" in text or "(?x" in text:
+        return None
+    try:
+        re.compile(text)
+    except re.error as e:
+        message = str(e)
+        if "bad character range" in message:
+            return "invalid" if re.search(r"\\[dDsSwW]", message.split("range")[1]) else "context"
+        return "context" if _REGEX_CONTEXT.search(message) and "(?P=" not in message else "invalid"
+    except OverflowError:
+        return "context"
+    return "valid"
+
+
+def regex_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    texts = [
+        t for t in literals("*.py", "test/re_tests.py", "test/test_re.py", "*/*.py") if re.search(r"[\\\[(*+?]", t)
+    ]
+    rng.shuffle(texts)
+    yield from [(t[:40], t) for t in texts if len(t) < 400][:n]
+
+
+def date_verdict(text: str) -> Verdict:
+    """`fromisoformat`, where its forms are among the common ones: it takes any separator, mixes basic and extended form and
+    knows no ordinal dates, durations, intervals, months, 60th second."""
+    day, _, clock = text.partition("T")
+    extended, uniform = "-" in day, ("-" in day) == (":" in clock)
+    plain = re.sub(r"[+-]\d\d$", "", clock)
+    mixed = bool(day and re.search(r"\d\d:?\d", clock)) and not uniform
+    odd = not re.fullmatch(r"\d{4}-\d\d-\d\d|\d{8}|\d{4}-W\d\d(-\d)?|\d{4}W\d{2,3}|", day) or re.search(r"\d{7}", clock)
+    if odd and not re.search(r"[^\dTW:.+-]", text) or re.search(r"[+-]\d\d:?\d\d:?\d\d", clock):
+        return None
+    if re.search(r"[^\dTWZ:.+-]|^\d{4}-?\d{2}$|^\d{4}-?\d{3}(T|$)|:60|24|\.\d{7}|^\d*$", text) or mixed:
+        return None
+    if (
+        (day and re.search(r"[:.+]", day))
+        or re.search(r"[+-]", plain)
+        and (":" in plain) != bool(re.search(r"[+-]\d\d:", plain))
+    ):
+        return None
+    try:
+        if day:
+            datetime.fromisoformat(text) if clock else date.fromisoformat(text)
+        else:
+            clock_time.fromisoformat(text)
+    except ValueError:
+        return "invalid"
+    complete = re.match(r"\d\d:?\d\d", clock) if "T" in text else True
+    return "valid" if complete and (extended or not day.count("-")) else None
+
+
+def date_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    texts = [t for t in literals("test/datetimetester.py", "test/test_calendar.py") if re.match(r"\d{4}-?(W|\d\d)", t)]
+    yield from [(t, t) for t in texts][:n]
+
+
+def csv_verdict(text: str) -> Verdict:
+    """`csv` reads quotes inside unquoted fields and lone carriage returns, which RFC 4180 does not know."""
+    if "\0" in text or re.search(r"\r(?!\n)", text):
+        return None
+    try:
+        list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error:
+        return "invalid"
+    return None if re.search(r'[^,"\r\n]"', re.sub(r'(^|[,\n])"([^"]|"")*"', r"\1", text)) else "valid"
+
+
+def csv_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    files = sorted(itertools.chain(Path(sys.prefix).rglob("*.csv"), Path("/usr/share").rglob("*.csv")))
+    yield from texts_of(files, n)
+    yield "quoted", 'name,quantity\r\n"a ""b"", c",3\r\n"two\nlines",\r\n'
+
+
+_ARITHMETIC = (
+    ast.Expression,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.Call,
+    ast.Name,
+    ast.Constant,
+    ast.operator,
+    ast.unaryop,
+    ast.Load,
+)
+
+
+def arithmetic_verdict(text: str) -> Verdict:
+    """Python's expressions, where nothing but arithmetic is in them. Names are taken as names, keyword or not."""
+    renamed = re.sub(r"(?<![\w.])[A-Za-z_]\w*", lambda m: "v" + m[0], text.strip(" \t"))
+    try:
+        tree = ast.parse(renamed, mode="eval")
+    except (SyntaxError, ValueError):
+        return "invalid"
+    nodes = list(ast.walk(tree))
+    other = any(
+        not isinstance(x, _ARITHMETIC)
+        or isinstance(
+            x, ast.FloorDiv | ast.LShift | ast.RShift | ast.BitOr | ast.BitXor | ast.BitAnd | ast.MatMult | ast.Invert
+        )
+        or isinstance(x, ast.Not)
+        or (isinstance(x, ast.Call) and (x.keywords or not isinstance(x.func, ast.Name)))
+        or (isinstance(x, ast.Constant) and not isinstance(x.value, int | float))
+        for x in nodes
+    )
+    return None if other or re.search(r",\s*\)|\(\s*\w+\s*\)\s*\(|[#\n\\]|\b0[\dxXoObB_]|\d_", text) else "valid"
+
+
+def arithmetic_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    """Expressions of the library's modules."""
+    found: dict[str, None] = {}
+    for path in sorted(LIB.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.BinOp):
+                found[ast.unparse(node)] = None
+    texts = [t for t in found if len(t) < 200]
+    rng.shuffle(texts)
+    yield from [(t[:40], t) for t in texts][:n]
+
+
+# ---------------------------------------------------------------------- C
+_C_INVALID = re.compile(
+    r"expected (?!.*but argument)|stray |missing terminating|invalid suffix|empty character|too many decimal|exponent has no"
+    r"|invalid digit|.else. without|hexadecimal floating"
+)
+
+
+def c_verdict(text: str) -> Verdict:
+    """gcc's complaints about syntax; none where it knows a name not to be a type that the text uses as one."""
+    command = ["gcc", "-std=gnu17", "-fsyntax-only", "-Werror=implicit-int", "-fmax-errors=20", "-x", "c", "-"]
+    run = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
+    if run.returncode == 0:
+        return "valid"
+    errors = [line for line in run.stderr.decode(errors="replace").split("\n") if " error:" in line]
+    if any(name in errors[0] for name in ("unknown type name", "undeclared", "incomplete type")):
+        return None
+    return "invalid" if any(_C_INVALID.search(e) for e in errors) else "context"
+
+
+def c_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    """Headers of the system after preprocessing, and C files that need no header of their own."""
+    headers = sorted(itertools.chain(Path("/usr/include").glob("*.h"), Path("/usr/include/sys").glob("*.h")))
+    sources = sorted(itertools.chain(LIB.rglob("*.c"), Path(sys.prefix).rglob("*.c"), Path("/usr/share").rglob("*.c")))
+    rng.shuffle(headers)
+    count = 0
+    for path in itertools.chain.from_iterable(itertools.zip_longest(headers, sources)):
+        if path is None or count >= n:
+            continue
+        text = f'#include "{path}"\n' if path.suffix == ".h" else path.read_text(errors="replace")
+        include = f"-I{sysconfig.get_path('include')}"
+        run = subprocess.run(
+            ["gcc", "-std=gnu17", "-E", "-P", include, "-x", "c", "-"], input=text.encode(), capture_output=True
+        )
+        if run.returncode == 0 and 0 < len(run.stdout) < LONGEST:
+            count += 1
+            yield str(path), run.stdout.decode(errors="replace")
+
+
+def c_piece(text: str, rng: random.Random) -> str:
+    """What stands up to a semicolon or brace at the left margin, in short texts the whole."""
+    cuts = [m.end() for m in re.finditer(r"^.*[;}]\n", text[:20_000], re.MULTILINE)] or [len(text)]
+    return text[: rng.choice(cuts)]
+
+
+# ---------------------------------------------------------------------- JavaScript
+_NODE = """
+const vm = require('vm'), fs = require('fs');
+const verdict = f => { try { f(); return '' } catch (e) { return e.message || 'error' } };
+const out = JSON.parse(fs.readFileSync(0)).map(t => [verdict(() => new vm.Script(t)), verdict(() => new vm.SourceTextModule(t))]);
+console.log(JSON.stringify(out));
+"""
+_JS_CONTEXT = re.compile(
+    "already been declared|Illegal|await is only|yield|Undefined label|strict mode|Invalid regular expression|is not defined"
+    "|must be declared|super|new.target|A class may only|Duplicate|Delete of an|Octal|does not match|Label|Invalid left-hand"
+    "|reserved|Classes may not|can only be|Invalid destructuring|Missing initializer|without|Export|Unexpected (eval|strict)"
+)
+
+
+def javascript_verdicts(texts: Sequence[str]) -> list[Verdict]:
+    command = ["node", "--no-warnings", "--experimental-vm-modules", "-e", _NODE]
+    run = subprocess.run(command, input=json.dumps(list(texts)), capture_output=True, text=True, check=True)
+
+    def verdict(messages: list[str]) -> Verdict:
+        if "" in messages:
+            return "valid"
+        return "context" if any(_JS_CONTEXT.search(m) for m in messages) else "invalid"
+
+    return [verdict(pair) for pair in json.loads(run.stdout)]
+
+
+def javascript_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    roots = (Path(sys.prefix), LIB.parents[1], Path("/usr/share"), Path("/usr/lib"), Path("/opt"))
+    files = sorted({p for root in roots for p in itertools.chain(root.rglob("*.js"), root.rglob("*.mjs"))})
+    rng.shuffle(files)
+    yield from texts_of(files, n)
+
+
+# ---------------------------------------------------------------------- all of them
+def each(verdict: Callable[[str], Verdict]) -> Callable[[Sequence[str]], list[Verdict]]:
+    def judge(texts: Sequence[str]) -> list[Verdict]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [verdict(t) for t in texts]
+
+    return judge
+
+
+LANGUAGES = {
+    "python": Language(
+        PYTHON,
+        python_corpus,
+        each(python_verdict),
+        "False None True and as assert async await break class continue def del elif else except finally for from global if "
+        "import in is lambda nonlocal not or pass raise return try while with yield match case type _ + - * / // % @ ** << "
+        ">> & | ^ ~ < > <= >= == != = += -> := ( ) [ ] { } , : . ; ... ' \" ''' f' rb' # \\ 1 0x 1e \n \n····",
+        python_piece,
+    ),
+    "sqlite": Language(
+        "sqlite",
+        sql_corpus,
+        each(sqlite_verdict),
+        "SELECT FROM WHERE AND OR NOT IN LIKE GLOB BETWEEN IS NULL ISNULL ORDER BY GROUP HAVING LIMIT OFFSET VALUES INTO SET "
+        "ON AS JOIN LEFT UNION ALL CASE WHEN THEN ELSE END x 1 'a' \"b\" [c] ( ) , . * + - / % || < <= = == != <> -> ?1 :a "
+        "x'ab' COLLATE ESCAPE EXISTS CAST 1.5e3 -- RETURNING REPLACE key",
+    ),
+    "json": Language(
+        "json", json_corpus, each(json_verdict), '{ } [ ] " : , - 0 1.5 1e9 true null \\ \\u00e9 \\x \t a'
+    ),
+    "c": Language(
+        "c",
+        c_corpus,
+        each(c_verdict),
+        "+ - * / % & | ^ ~ ! < > = == -> . , ; : ? ( ) [ ] { } ++ += ... int char if else for while return struct typedef "
+        "const static x 1 'a' \"s\" sizeof case default",
+        c_piece,
+        walks=False,
+    ),
+    "javascript": Language(
+        "javascript",
+        javascript_corpus,
+        javascript_verdicts,
+        "+ - * / % & | ^ ~ ! < > = == === => ?. ?? . , ; : ? ( ) [ ] { } ++ += ... ** `a` `${ }` /x/g 1 'a' x const var "
+        "function class return if else for of in new typeof async get static import export \n",
+        lambda text, rng: text if len(text) < 8000 else "",
+    ),
+    "python_regex": Language(
+        "python_regex",
+        regex_corpus,
+        each(regex_verdict),
+        "( ) [ ] { } | ? * + ^ $ \\ - . : # = ! < > P a b 0 1 9 , d w (?: (?= {2} \\b [^",
+    ),
+    "dates": Language("dates", date_corpus, each(date_verdict), "0 1 2 5 9 - : T W Z + . 53 02-29"),
+    "csv": Language("csv", csv_corpus, each(csv_verdict), 'a , " \n \r\n ""'),
+    "arithmetic": Language(
+        "arithmetic", arithmetic_corpus, each(arithmetic_verdict), "+ - * / % ** ( ) , . 1 2.5 .5 1e3 x f( 01"
+    ),
+}
+TOKENS = re.compile(r"\w+|\n[ \t]*|[ \t]+|\"\"\"|'''|.", re.DOTALL)
+
+
+def available(name: str) -> bool:
+    """Whether the checker is on this machine (and the interpreter is one there is a grammar for)."""
+    needed = {"c": "gcc", "javascript": "node"}.get(name)
+    if name == "python":
+        return constrain_has(PYTHON)
+    return needed is None or shutil.which(needed) is not None
+
+
+def constrain_has(grammar: str) -> bool:
+    try:
+        constrain.lark(library=grammar)
+    except constrain.GrammarError:
+        return False
+    return True
+
+
+def mutant(text: str, words: Sequence[str], rng: random.Random) -> str:
+    """One or two tokens deleted, doubled, swapped, replaced or put in."""
+    tokens = TOKENS.findall(text)
+    for _ in range(rng.choice((1, 1, 1, 2))):
+        if not tokens:
+            break
+        i, kind = rng.randrange(len(tokens)), rng.random()
+        word = rng.choice(words)
+        spaced = f" {word} " if word.isalnum() else word
+        if kind < 0.2:
+            del tokens[i]
+        elif kind < 0.35:
+            tokens.insert(i, tokens[i])
+        elif kind < 0.5:
+            j = rng.randrange(len(tokens))
+            tokens[i], tokens[j] = tokens[j], tokens[i]
+        elif kind < 0.75:
+            tokens.insert(i, spaced)
+        else:
+            tokens[i] = spaced
+    return "".join(tokens)
+
+
+def words_of(language: Language) -> list[str]:
+    return [w.replace("·", " ") for w in language.words.split(" ")]
+
+
+def mutants(language: Language, n: int, rng: random.Random) -> list[str]:
+    base = [text for _, text in language.corpus(400, rng)]
+    words = words_of(language)
+    pieces = (language.piece(rng.choice(base), rng) for _ in itertools.count())
+    found = (mutant(p, words, rng) for p in pieces if p)
+    return list(itertools.islice((m for m in found if "\0" not in m and "\ufeff" not in m), n))
+
+
+def walk(automaton: constrain.TokenAutomaton, length: int, budget: int, rng: random.Random) -> bytes:
+    """`length` random tokens, then the end within `budget` more, every one of them allowed. Raises if it gets stuck."""
+    matcher = automaton.matcher()
+    row = np.zeros((len(automaton.vocabulary) + 31) // 32, dtype=np.int32)
+    out = bytearray()
+    for left in range(length + budget, 0, -1):
+        matcher.fill_mask(row, budget=left if left <= budget else None)
+        allowed = np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")[: len(automaton.vocabulary)])
+        ending = matcher.accepting and (left <= budget or rng.random() < 0.02)
+        choice = [int(t) for t in allowed if t < 256]
+        if ending or not choice:
+            assert matcher.accepting, f"stuck after {bytes(out)!r}"
+            return bytes(out)
+        # Printable bytes are likelier, or most of a text is rare letters in names and strings.
+        weights = [8.0 if chr(t).isalnum() else 4.0 if 32 <= t < 127 or t == 10 else 0.02 for t in choice]
+        token = rng.choices(choice, weights)[0]
+        assert matcher.advance(token)
+        out.append(token)
+    assert matcher.accepting, f"no end within the budget: {bytes(out)!r}"
+    return bytes(out)
+
+
+@dataclass
+class Table:
+    """Counts by (verdict, accepted), what disagrees, and what it took."""
+
+    counts: Counter[tuple[str, bool]]
+    wrong: list[tuple[str, str, str]]
+    refused: int = 0
+    seconds: float = 0.0
+    size: int = 0
+
+    def row(self) -> str:
+        c = self.counts
+        cells = [
+            c["valid", True],
+            c["valid", False],
+            c["invalid", False],
+            c["invalid", True],
+            c["context", True],
+            c["context", False],
+        ]
+        return " ".join(f"{x:8d}" for x in cells) + f" {self.refused:7d} {self.size / 1e6:8.2f} {self.seconds:8.1f}"
+
+
+HEAD = (
+    " ".join(f"{x:>8}" for x in ("accepted", "rejected", "refused", "accepted", "accepted", "refused"))
+    + "  limits       MB  seconds"
+)
+
+
+def compare(
+    automaton: constrain.TokenAutomaton,
+    judge: Callable[[Sequence[str]], list[Verdict]],
+    texts: Sequence[tuple[str, str]],
+) -> Table:
+    table = Table(Counter(), [])
+    for (name, text), verdict in zip(texts, judge([t for _, t in texts]), strict=True):
+        if verdict is None:
+            continue
+        data = text.encode("utf-8", "surrogatepass")
+        started = time.perf_counter()
+        try:
+            accepted = automaton.accepts(data)
+        except constrain.LimitExceeded:
+            table.refused += 1
+            continue
+        finally:
+            table.seconds += time.perf_counter() - started
+            table.size += len(data)
+        table.counts[verdict, accepted] += 1
+        if (verdict, accepted) in (("valid", False), ("invalid", True)):
+            at = automaton.viable(data)
+            near = (
+                data[max(0, at - 40) : at].decode(errors="replace")
+                + "<<>>"
+                + data[at : at + 20].decode(errors="replace")
+            )
+            table.wrong.append((verdict, name, near if verdict == "valid" else text[:160]))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("languages", nargs="*", metavar="LANGUAGE")
+    for option, default in (("texts", 300), ("mutants", 1000), ("walks", 200), ("seed", 1), ("show", 5)):
+        parser.add_argument(f"--{option}", type=int, default=default)
+    options = parser.parse_args()
+    print(f"{'':24}    valid    valid  invalid  invalid  context  context\n{'':24} {HEAD}")
+    for name in options.languages or LANGUAGES:
+        if not available(name):
+            print(f"{name:24} no checker on this machine")
+            continue
+        language, rng = LANGUAGES[name], random.Random(options.seed)
+        automaton = constrain.compile(constrain.lark(library=language.grammar), BYTES, limits=LIMITS)
+        sets = {"corpus": list(language.corpus(options.texts, rng))}
+        sets["mutants"] = [("mutant", t) for t in mutants(language, options.mutants, rng)]
+        for _ in range(options.walks if language.walks else 0):
+            sets.setdefault("walks", []).append(("walk", walk(automaton, rng.randint(0, 120), 60, rng).decode()))
+        for kind, texts in sets.items():
+            table = compare(automaton, language.judge, texts)
+            print(f"{language.grammar + ' ' + kind:24} {table.row()}")
+            for verdict, where, near in table.wrong[: options.show]:
+                print(
+                    f"    {verdict}, but not here: {where}: {near!r}"
+                    if verdict == "valid"
+                    else f"    {verdict}, but accepted: {where}: {near!r}"
+                )
+
+
+if __name__ == "__main__":
+    main()
