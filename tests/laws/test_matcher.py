@@ -156,3 +156,7 @@ def test_composition_of_regexes():
     assert [b.accepts(t) for t in ("x=true", "x=", "true", "x=1")] == [True, False, False, False]
     with pytest.raises(constrain.UnsupportedFeature):
         _ = g & constrain.json_schema(True)
+    either = constrain.compile(constrain.json_schema({"const": 1}) | g, BYTES)
+    assert [either.accepts(t) for t in ("1", "bx", "1bx")] == [True, True, False]
+    with pytest.raises(constrain.UnsupportedFeature, match="two regexes"):
+        constrain.json_schema({}) & g
