@@ -26,7 +26,7 @@ bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/scaling.py
 
 differential: $(STAMP)
-	$(BIN)/python tests/differential/differ.py --pairs 600000
+	$(BIN)/python tests/differential/differ.py --pairs 700000
 
 walks: $(STAMP)
 	$(BIN)/python tests/benchmarks/walks.py

@@ -542,7 +542,7 @@ class NumberMachine {
         x.phase = Integer, x.p = static_cast<Id>(p), x.k = 0, x.e = 0;
         x.z = static_cast<Id>(p - (d.n - 1));  // M' * 10**z has its first digit at 10**p
         // written as an integer, or with a fraction or an exponent
-        if (x.z >= 0 && s.phase < Point && evaluate(x, s.goal)) return true;
+        if (s.phase < Point && evaluate(x, s.goal)) return true;
         x.phase = Fraction;
         if (evaluate(x, s.goal)) return true;
         if (!d.nonzero) break;
