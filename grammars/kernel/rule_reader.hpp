@@ -182,7 +182,7 @@ class RuleReader {
   bool accepting(const Alternative& a) {
     if (!scan.fulfilled(a.obligations)) return false;
     if (a.phase == kFresh) return ends_text({a.set, a.layout});
-    if (a.phase == kLineStart) return ends_text({a.set, layouts.forget(a.layout)});
+    if (a.phase == kLineStart) return may_end_line(a.state) && ends_text({a.set, layouts.forget(a.layout)});
     if (a.phase == kEmbedded) {
       bool any = false;
       each_end(a, [&](Id, const Place& p) { any = any || ends_text(p); });
@@ -669,7 +669,10 @@ class RuleReader {
       offer(s, layouts.width(a.layout, k));
     }
     if (chart.dead(target)) return -1;
-    if (!layouts.in_indentation(a.layout) || layouts.column(a.layout) > width) return '\n';
+    if (!layouts.in_indentation(a.layout) || layouts.column(a.layout) > width) {
+      Id rest = scan.residual(a.state, g.layout.newline);  // a comment may have to finish a code point first
+      return re_.live_step(rest, '\n') != RegexStore::kEmpty ? '\n' : re_.first_byte(rest);
+    }
     if (layouts.column(a.layout) < width) return ' ';
     return first_symbol(with_interludes(target), begun ? nullptr : &a, 0);
   }

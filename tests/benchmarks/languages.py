@@ -109,7 +109,9 @@ CONTEXT = re.compile(
 
 def python_verdict(text: str) -> Verdict:
     try:
-        compile(text, "text", "exec", dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(text, "text", "exec", dont_inherit=True)
     except SyntaxError as e:
         return "context" if CONTEXT.search(str(e)) else "invalid"
     except (ValueError, OverflowError, RecursionError, MemoryError) as e:
@@ -166,6 +168,8 @@ _SQL = re.compile(
 def sqlite_verdict(text: str) -> Verdict:
     """`EXPLAIN` parses without running. One statement at a time; a missing table may hide what comes after it."""
     bare = re.sub(r"'[^']*'|\"[^\"]*\"|--.*|/\*.*?(\*/|$)", "x", text, flags=re.DOTALL)
+    if re.search(r"/\*(?!.*\*/)", text, re.DOTALL):
+        return None  # a comment left open
     if not _SQL.match(text) or "\0" in text or (";" in bare.rstrip().rstrip(";") and "trigger" not in bare.lower()):
         return None
     connection = sqlite3.connect(":memory:")
@@ -233,7 +237,9 @@ def regex_verdict(text: str) -> Verdict:
     if "\\N" in text or "(?x" in text:
         return None
     try:
-        re.compile(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(text)
     except re.error as e:
         message = str(e)
         if "bad character range" in message:
@@ -260,14 +266,12 @@ def date_verdict(text: str) -> Verdict:
     plain = re.sub(r"[+-]\d\d$", "", clock)
     mixed = bool(day and re.search(r"\d\d:?\d", clock)) and not uniform
     odd = not re.fullmatch(r"\d{4}-\d\d-\d\d|\d{8}|\d{4}-W\d\d(-\d)?|\d{4}W\d{2,3}|", day) or re.search(r"\d{7}", clock)
-    if odd and not re.search(r"[^\dTW:.+-]", text) or re.search(r"[+-]\d\d:?\d\d:?\d\d", clock):
+    if (odd and not re.search(r"[^\dTW:.+-]", text)) or re.search(r"[+-]\d\d:?\d\d:?\d\d", clock):
         return None
     if re.search(r"[^\dTWZ:.+-]|^\d{4}-?\d{2}$|^\d{4}-?\d{3}(T|$)|:60|24|\.\d{7}|^\d*$", text) or mixed:
         return None
-    if (
-        (day and re.search(r"[:.+]", day))
-        or re.search(r"[+-]", plain)
-        and (":" in plain) != bool(re.search(r"[+-]\d\d:", plain))
+    if (day and re.search(r"[:.+]", day)) or (
+        re.search(r"[+-]", plain) and (":" in plain) != bool(re.search(r"[+-]\d\d:", plain))
     ):
         return None
     try:
@@ -303,36 +307,24 @@ def csv_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
     yield "quoted", 'name,quantity\r\n"a ""b"", c",3\r\n"two\nlines",\r\n'
 
 
-_ARITHMETIC = (
-    ast.Expression,
-    ast.BinOp,
-    ast.UnaryOp,
-    ast.Call,
-    ast.Name,
-    ast.Constant,
-    ast.operator,
-    ast.unaryop,
-    ast.Load,
-)
+_ARITHMETIC = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Constant, ast.Load, ast.UAdd, ast.USub)
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Mod, ast.Pow)
 
 
 def arithmetic_verdict(text: str) -> Verdict:
     """Python's expressions, where nothing but arithmetic is in them. Names are taken as names, keyword or not."""
     renamed = re.sub(r"(?<![\w.])[A-Za-z_]\w*", lambda m: "v" + m[0], text.strip(" \t"))
     try:
-        tree = ast.parse(renamed, mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(renamed, mode="eval")
     except (SyntaxError, ValueError):
         return "invalid"
-    nodes = list(ast.walk(tree))
     other = any(
-        not isinstance(x, _ARITHMETIC)
-        or isinstance(
-            x, ast.FloorDiv | ast.LShift | ast.RShift | ast.BitOr | ast.BitXor | ast.BitAnd | ast.MatMult | ast.Invert
-        )
-        or isinstance(x, ast.Not)
+        not isinstance(x, (*_ARITHMETIC, *_OPERATORS))
         or (isinstance(x, ast.Call) and (x.keywords or not isinstance(x.func, ast.Name)))
         or (isinstance(x, ast.Constant) and not isinstance(x.value, int | float))
-        for x in nodes
+        for x in ast.walk(tree)
     )
     return None if other or re.search(r",\s*\)|\(\s*\w+\s*\)\s*\(|[#\n\\]|\b0[\dxXoObB_]|\d_", text) else "valid"
 
@@ -357,13 +349,14 @@ _C_INVALID = re.compile(
 
 
 def c_verdict(text: str) -> Verdict:
-    """gcc's complaints about syntax; none where it knows a name not to be a type that the text uses as one."""
+    """gcc's complaints about syntax; none where a name is no type and the text uses it as one."""
     command = ["gcc", "-std=gnu17", "-fsyntax-only", "-Werror=implicit-int", "-fmax-errors=20", "-x", "c", "-"]
     run = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
     if run.returncode == 0:
         return "valid"
     errors = [line for line in run.stderr.decode(errors="replace").split("\n") if " error:" in line]
-    if any(name in errors[0] for name in ("unknown type name", "undeclared", "incomplete type")):
+    names = r"unknown type name|undeclared|incomplete type|expected declaration specifiers or .* before .[A-Za-z_]\w*.$"
+    if re.search(names, errors[0]):
         return None
     return "invalid" if any(_C_INVALID.search(e) for e in errors) else "context"
 
@@ -428,12 +421,7 @@ def javascript_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
 
 # ---------------------------------------------------------------------- all of them
 def each(verdict: Callable[[str], Verdict]) -> Callable[[Sequence[str]], list[Verdict]]:
-    def judge(texts: Sequence[str]) -> list[Verdict]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return [verdict(t) for t in texts]
-
-    return judge
+    return lambda texts: [verdict(t) for t in texts]
 
 
 LANGUAGES = {
