@@ -178,12 +178,19 @@ class Automaton {
   };
   // Holds the locks and fresh meters while alive.
   struct Turn {
-    explicit Turn(const Automaton& a) : guard(a) {
-      a.engine_->meter.begin(a.mask_work_, "mask_work");
-      if (a.documents_) a.documents_->meter.begin(a.mask_work_, "mask_work");
+    explicit Turn(const Automaton& a) : guard(a), a_(a) {
+      renew();
       a.engine_->reader.use(a.document_);
     }
+    // A fresh meter: for operations on whole texts, where the limit is one for each byte.
+    void renew() {
+      a_.engine_->meter.begin(a_.mask_work_, "mask_work");
+      if (a_.documents_) a_.documents_->meter.begin(a_.mask_work_, "mask_work");
+    }
     Guard guard;
+
+   private:
+    const Automaton& a_;
   };
 
   const Point& start() const { return start_; }

@@ -261,7 +261,7 @@ NB_MODULE(_kernel, m) {
         Automaton::Turn turn(*a.a);
         Point p = a.a->between_tokens(a.a->start());
         std::int64_t n = 0;
-        for (; n < static_cast<std::int64_t>(text.size()); ++n)
+        for (; n < static_cast<std::int64_t>(text.size()); ++n, turn.renew())
           if (!a.a->run(p, std::string_view(text.c_str() + n, 1))) return nb::make_tuple(n, false);
         return nb::make_tuple(n, a.a->accepting(p));
       });

@@ -543,10 +543,10 @@ class Reader {
     std::uint32_t point = low ? 0x10000 + ((c.code >> 16) << 10) + (value - 0xDC00) : value;
     c.escape = kPlain;
     c.code = 0;
-    unsigned char utf8[4];
-    int n = RegexStore::encode_utf8(point, utf8);
+    unsigned char encoded[4];
+    int n = utf8::encode(point, encoded);
     for (int i = 0; i < n; ++i)
-      if (!consume(c, utf8[i])) return false;
+      if (!consume(c, encoded[i])) return false;
     return true;
   }
   bool consume(Config& c, int b) {

@@ -24,6 +24,7 @@
 #include <unordered_set>
 
 #include "partitions.hpp"
+#include "utf8.hpp"
 
 namespace constrain {
 
@@ -586,56 +587,18 @@ class RegexStore {
 
   // ------------------------------------------------------------------ UTF-8
   void add_utf8(std::vector<Id>& out, std::uint32_t lo, std::uint32_t hi) {
-    static constexpr std::uint32_t ends[] = {0x7F, 0x7FF, 0xFFFF, 0x10FFFF};
-    if (lo > hi) return;
-    std::uint32_t from = lo;
-    for (int n = 1; n <= 4; ++n) {
-      std::uint32_t to = std::min(hi, ends[n - 1]);
-      if (from <= to) {
-        split_utf8(out, from, to, n);
-        from = to + 1;
+    utf8::each_box(lo, hi, [&](const unsigned char* first, const unsigned char* last, int n) {
+      Id rest = kEpsilon;
+      for (int i = n - 1; i >= 0; --i) {
+        ByteSet s{};
+        for (int x = first[i]; x <= last[i]; ++x)
+          if (has(alphabet_, x)) put(s, x);
+        rest = switch_on(s, rest);
       }
-    }
-  }
-  // Code points of one encoded length: split until every continuation byte is a full range or both ends agree.
-  void split_utf8(std::vector<Id>& out, std::uint32_t lo, std::uint32_t hi, int n) {
-    for (int i = 1; i < n; ++i) {
-      std::uint32_t m = (1u << (6 * i)) - 1;
-      if ((lo & ~m) != (hi & ~m)) {
-        if ((lo & m) != 0) {
-          split_utf8(out, lo, lo | m, n);
-          split_utf8(out, (lo | m) + 1, hi, n);
-          return;
-        }
-        if ((hi & m) != m) {
-          split_utf8(out, lo, (hi & ~m) - 1, n);
-          split_utf8(out, hi & ~m, hi, n);
-          return;
-        }
-      }
-    }
-    unsigned char a[4], b[4];
-    encode_utf8(lo, a);
-    encode_utf8(hi, b);
-    Id rest = kEpsilon;
-    for (int i = n - 1; i >= 0; --i) {
-      ByteSet s{};
-      for (int x = a[i]; x <= b[i]; ++x)
-        if (has(alphabet_, x)) put(s, x);
-      rest = switch_on(s, rest);
-    }
-    if (rest != kEmpty) out.push_back(rest);
+      if (rest != kEmpty) out.push_back(rest);
+    });
   }
 
- public:
-  static int encode_utf8(std::uint32_t c, unsigned char* out) {
-    if (c < 0x80) return out[0] = static_cast<unsigned char>(c), 1;
-    if (c < 0x800) return out[0] = 0xC0 | (c >> 6), out[1] = 0x80 | (c & 63), 2;
-    if (c < 0x10000) return out[0] = 0xE0 | (c >> 12), out[1] = 0x80 | ((c >> 6) & 63), out[2] = 0x80 | (c & 63), 3;
-    return out[0] = 0xF0 | (c >> 18), out[1] = 0x80 | ((c >> 12) & 63), out[2] = 0x80 | ((c >> 6) & 63), out[3] = 0x80 | (c & 63), 4;
-  }
-
- private:
   // ------------------------------------------------------------------ Boolean rewrites
   void flatten(std::vector<Id>& parts, ReKind kind) {
     for (std::size_t i = 0; i < parts.size(); ++i)
