@@ -1,7 +1,7 @@
 """The command line: ``constrain generate | check | explain``.
 
 Exit codes: 0 everything fine; 1 some rows failed, or the text is refused; 2 wrong usage, or a schema, pattern or model
-that cannot be used.
+that cannot be used; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from grammars.errors import ConstrainError
+import constrain
+from grammars.errors import ConstrainError, GrammarError
 from grammars.grammar import Grammar, choice, gbnf, json_schema, lark, regex
 
 
@@ -22,33 +24,46 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args))
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ConstrainError, OSError) as e:
         print(f"constrain: {e}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("constrain: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="constrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"constrain {constrain.__version__}")
     sub = parser.add_subparsers(dest="command", required=True)
     g = sub.add_parser("generate", help="generate text of a language from a prompt, or from JSON Lines of prompts")
     _add_source(g)
     g.add_argument("--prompt", help="the prompt; '-' or none reads standard input")
     g.add_argument("--model", default="default", help='"default" (embedded), a path, or a hub name')
-    g.add_argument("--max-tokens", type=int, default=256)
+    g.add_argument("--max-tokens", type=_count, default=256)
     g.add_argument("--seed", type=int, default=0)
-    g.add_argument("--temperature", type=float, help="default 0, which is greedy; 1 with --sampler")
+    g.add_argument("--temperature", type=_temperature, help="default 0, which is greedy; 1 with --sampler")
     g.add_argument(
         "--sampler", help="draw faithfully: cars, lookahead, smc, rejection, distinct, masked ... (JSON Lines)"
     )
-    g.add_argument("--samples", type=int, default=10, help="how many samples with --sampler")
+    g.add_argument("--samples", type=_count, default=10, help="how many samples with --sampler")
     g.add_argument("--plot", type=Path, help="with --sampler: write the run as an HTML page")
-    g.add_argument("-n", type=int, default=1, help="texts for the prompt, one a line, with seeds seed, seed + 1, ...")
     g.add_argument(
-        "--input", type=Path, help='JSON Lines of {"prompt": ..., "key": ...}; the key defaults to the line number'
+        "-n", type=_count, default=1, help="texts for the prompt, one a line, with seeds seed, seed + 1, ..."
     )
-    g.add_argument("--output", type=Path, help="JSON Lines of results; keys already in it are not done again")
+    g.add_argument(
+        "--input",
+        type=Path,
+        help='JSON Lines of {"prompt": ..., "key": ..., "seed": ...}; key and seed default to the line number from 0',
+    )
+    g.add_argument(
+        "--output", type=Path, help="JSON Lines of results; keys that succeeded are not done again, failed ones are"
+    )
     g.set_defaults(run=_generate)
     c = sub.add_parser("check", help="compile a schema, pattern or grammar; report what is enforced, and what is odd")
     _add_source(c)
@@ -82,8 +97,31 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subset", choices=["openai"], help="refuse what the strict subset of a service leaves out")
 
 
+def _count(text: str) -> int:
+    if (n := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return n
+
+
+def _temperature(text: str) -> float:
+    if not 0 <= (t := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number from 0 on")
+    return t
+
+
+def _bytes(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+
+
+def _text(data: bytes, what: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as e:
+        raise GrammarError(f"{what} is not valid UTF-8: {e.reason} at byte {e.start}") from None
+
+
 def _read(name: str) -> str:
-    return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    return _text(_bytes(name), "the grammar")
 
 
 def _wanted(args: argparse.Namespace) -> Any:
@@ -92,7 +130,7 @@ def _wanted(args: argparse.Namespace) -> Any:
         from grammars.json_schema.lower import parse_text
         from grammars.limits import DEFAULT_LIMITS
 
-        return parse_text(_read(args.schema), DEFAULT_LIMITS)
+        return parse_text(_text(_bytes(args.schema), "the schema"), DEFAULT_LIMITS)
     if args.type:
         module, _, name = args.type.partition(":")
         try:
@@ -121,6 +159,9 @@ def _grammar(args: argparse.Namespace) -> Grammar:
 def _generate(args: argparse.Namespace) -> int:
     from constrain.generator import Generator
 
+    reads_prompt = not args.input and args.prompt in (None, "-")
+    if reads_prompt and "-" in (args.schema, args.lark, args.gbnf):
+        raise ConstrainError("standard input cannot be both the grammar and the prompt; give one of them another way")
     generator = Generator(args.model, _wanted(args))
     options = {"max_tokens": args.max_tokens, "temperature": args.temperature or 0.0}
     if args.input:
@@ -129,7 +170,7 @@ def _generate(args: argparse.Namespace) -> int:
         return _batch(args, generator, options)
     if args.sampler:
         return _sample(args, generator)
-    prompt = sys.stdin.read() if args.prompt in (None, "-") else args.prompt
+    prompt = _text(_bytes("-"), "the prompt") if reads_prompt else args.prompt
     for found in generator.batch([prompt] * args.n, seed=args.seed, **options):
         print(found.text)
     return 0
@@ -137,7 +178,7 @@ def _generate(args: argparse.Namespace) -> int:
 
 def _sample(args: argparse.Namespace, generator: Any) -> int:
     """Samples as JSON Lines on standard output, the record of the run on standard error."""
-    prompt = sys.stdin.read() if args.prompt in (None, "-") else args.prompt
+    prompt = _text(_bytes("-"), "the prompt") if args.prompt in (None, "-") else args.prompt
     temperature = 1.0 if args.temperature is None else args.temperature
     try:
         found = generator.sample(
@@ -155,12 +196,12 @@ def _sample(args: argparse.Namespace, generator: Any) -> int:
 
 def _batch(args: argparse.Namespace, generator: Any, options: dict[str, Any]) -> int:
     done = set(_keys(args.output)) if args.output and args.output.exists() else set()
-    rows = [(k, r) for k, r in _rows(args.input) if k not in done]
+    rows = [(n, k, r) for n, k, r in _rows(args.input) if k not in done]
     failed = 0
     out: IO[str] = args.output.open("a", encoding="utf-8") if args.output else sys.stdout
     try:
-        for i, (key, row) in enumerate(_progress(rows)):
-            result = _one(generator, key, row, args.seed + i, options)
+        for n, key, row in _progress(rows):
+            result = _one(generator, key, row, args.seed + n, options)
             failed += result["error"] is not None
             out.write(json.dumps(result, ensure_ascii=False) + "\n")
             out.flush()
@@ -185,20 +226,21 @@ def _one(generator: Any, key: str, row: Any, seed: int, options: dict[str, Any])
     return result
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    for n, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+def _rows(path: Path) -> Iterator[tuple[int, str, Any]]:
+    """(line number, key, row); what is no JSON is a row that will fail."""
+    for n, line in enumerate(path.read_bytes().split(b"\n")):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
-        yield str(row["key"] if isinstance(row, dict) and "key" in row else n), row
+        yield n, str(row["key"] if isinstance(row, dict) and "key" in row else n), row
 
 
 def _keys(path: Path) -> Iterator[str]:
     """Keys of the finished rows; a line cut short by a crash is done again."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().split(b"\n"):
         try:
             row = json.loads(line)
         except ValueError:
@@ -248,8 +290,10 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
+    if "-" in (args.schema, args.lark) and args.text == "-":
+        raise ConstrainError("standard input cannot be both the grammar and the text; name a file for one of them")
     automaton = _bytes_automaton(_grammar(args))
-    text = (sys.stdin.buffer.read() if args.text == "-" else Path(args.text).read_bytes()).rstrip(b"\n")
+    text = _bytes(args.text).removesuffix(b"\n").removesuffix(b"\r")
     matcher = automaton.matcher()
     for n, b in enumerate(text):
         if not matcher.advance(b):

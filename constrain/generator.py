@@ -34,11 +34,16 @@ Prompt = str | Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a stream: the new text, all text so far, and the object so far where the text already denotes one."""
+    """A piece of a stream: the new text and all text so far.
+
+    partial: the object so far, where the text already denotes one (a model with required fields needs them all).
+    data: the JSON data so far, strings in progress included; None while there is none, and for other languages.
+    """
 
     text: str
     so_far: str
     partial: Any
+    data: Any = None
 
 
 class Generator:
@@ -62,6 +67,8 @@ class Generator:
         stop: Sequence[str] = (), listener: autoregressive.Listener | None = None, **sampling: Any,
     ) -> list[Generation]:  # fmt: skip
         """One text for each prompt; row i draws with ``seeds[i]``, or ``seed + i``."""
+        if not prompts:
+            return []
         found = autoregressive.generate(
             self.model,
             [self.encode(p) for p in prompts],
@@ -165,11 +172,15 @@ class Generator:
             if isinstance(piece, BaseException):
                 raise piece
             so_far += piece
-            yield Piece(piece, so_far, self._partial(so_far))
+            yield Piece(piece, so_far, self._partial(so_far), self._data(so_far))
         thread.join()
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt: chat messages and, where the tokenizer has a chat template, texts go through it."""
+        if not isinstance(prompt, str) and not (
+            isinstance(prompt, Sequence) and all(isinstance(m, Mapping) for m in prompt)
+        ):
+            raise TypeError(f"a prompt is a text or a list of chat messages, not {type(prompt).__name__}")
         if isinstance(prompt, str) and self.hint and "Fields:" not in prompt:
             prompt = f"{prompt}\n{self.hint}"
         template = getattr(self.tokenizer, "chat_template", None)
@@ -182,6 +193,14 @@ class Generator:
         if self.tokenizer is None:
             return self.vocabulary.encode(prompt.encode())
         return list(self.tokenizer.encode(prompt))
+
+    def _data(self, text: str) -> Any:
+        if self.target.parse_partial is None:
+            return None
+        try:
+            return types.partial_json(text)
+        except ValueError:
+            return None
 
     def _partial(self, text: str) -> Any:
         if self.target.parse_partial is None:

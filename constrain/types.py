@@ -10,9 +10,12 @@ from __future__ import annotations
 import functools
 import json
 import re
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from grammars.errors import UnsupportedFeature
 from grammars.grammar import Grammar, choice, json_schema, regex
@@ -31,7 +34,8 @@ class Target:
 def target_of(wanted: Any) -> Target:
     """Resolve `wanted`. Types use numbers="plain" and order="schema" (see DESIGN: JSON text).
 
-    Raises UnsupportedFeature for a compiled pattern with flags, and whatever the front ends raise.
+    Raises UnsupportedFeature for a compiled pattern with flags and for a type of which pydantic knows no schema, and
+    whatever the front ends raise.
     """
     if isinstance(wanted, Grammar):
         return Target(wanted, json.loads if wanted.kind == "json_schema" else None)
@@ -41,8 +45,10 @@ def target_of(wanted: Any) -> Target:
         return Target(regex(wanted.pattern))
     if isinstance(wanted, list | tuple) and wanted and all(isinstance(x, str | bytes) for x in wanted):
         return Target(choice(wanted))
+    if isinstance(wanted, str | bytes):
+        return Target(_grammar(wanted), json.loads, partial_json, json.loads(wanted))
     if isinstance(wanted, Mapping | bool):
-        return Target(_grammar(wanted), json.loads, _partial_json, wanted)
+        return Target(_grammar(wanted), json.loads, partial_json, wanted)
     return _of_type(wanted)
 
 
@@ -51,18 +57,35 @@ def _grammar(schema: Any) -> Grammar:
 
 
 def _of_type(wanted: Any) -> Target:
-    from pydantic import TypeAdapter
+    from pydantic import PydanticUserError, TypeAdapter
+    from pydantic.errors import PydanticSchemaGenerationError
 
-    adapter: TypeAdapter[Any] = TypeAdapter(wanted)
-    schema = adapter.json_schema()
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(_readable(wanted))
+        schema = adapter.json_schema()
+    except (PydanticUserError, PydanticSchemaGenerationError) as e:
+        raise UnsupportedFeature(f"no JSON schema for {wanted!r}: {str(e).splitlines()[0]}") from e
     partial = functools.partial(adapter.validate_json, experimental_allow_partial=True)
     return Target(_grammar(schema), adapter.validate_json, partial, schema)
 
 
-def _partial_json(text: str) -> Any:
+def partial_json(text: str) -> Any:
+    """The data that a beginning of a JSON text holds. Raises ValueError where it holds none yet."""
     from pydantic_core import from_json
 
-    return from_json(text, allow_partial=True)
+    return from_json(text, allow_partial="trailing-strings")
+
+
+def _readable(wanted: Any) -> Any:
+    """A `typing.TypedDict` as the one of typing_extensions, which pydantic asks for before Python 3.12."""
+    if not typing.is_typeddict(wanted):
+        return wanted
+    fields = {
+        name: NotRequired[hint] if name in wanted.__optional_keys__ else hint
+        for name, hint in typing.get_type_hints(wanted).items()
+    }
+    make: Any = TypedDict  # called with fields that no checker can know
+    return make(wanted.__name__, fields)
 
 
 def describe(schema: Any) -> str:

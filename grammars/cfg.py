@@ -15,6 +15,8 @@ Lexing (DESIGN §3)
              length go to the parser
     any      every split that parses
 
+Rules that derive no text do not count: a terminal that only they ask for is not one that the parser can take.
+
 A json terminal is a document and no lexeme: it competes with no other terminal, and ends wherever the parse can go on.
 
 `ignore` names symbols that may stand between any two terminals, before the first and after the last. `Layout` describes

@@ -125,6 +125,8 @@ def regex(pattern: str, dialect: Literal["python", "ecma"] = "python", limits: L
 
 def choice(options: Iterable[str | bytes], limits: Limits = DEFAULT_LIMITS) -> Grammar:
     """Exactly one of the given texts. Linear in their total size."""
+    if isinstance(options, str | bytes) or not isinstance(options, Iterable):
+        raise GrammarError(f"a choice takes several texts, not {type(options).__name__}")
     texts = [_bytes(o) for o in options]
     if not texts:
         raise GrammarError("a choice needs at least one option")

@@ -57,6 +57,19 @@ class Rules:
     ignored: list[int] = field(default_factory=list)
     lines: Lines | None = None
 
+    def __post_init__(self) -> None:
+        """Rules that derive no text do not count: a terminal that only they ask for cannot be taken."""
+        ending: set[int] = set()
+        for _ in self.rules:
+            ending |= {h for h, body in self.rules if self._ends(body, ending)}
+        self.useful = [(h, body) for h, body in self.rules if self._ends(body, ending)]
+
+    def _ends(self, body: tuple[tuple[bool, int], ...], ending: set[int]) -> bool:
+        return all(self.terminals[s].pattern != "(?!)" or self._virtual_one(s) if t else s in ending for t, s in body)
+
+    def _virtual_one(self, terminal: int) -> bool:
+        return self.lines is not None and terminal in (self.lines.indent, self.lines.dedent)
+
     # ------------------------------------------------------------------ whole texts
     def accepts(self, text: str, longest: bool) -> bool:
         if longest and any(t.schema for t in self.terminals):
@@ -177,7 +190,7 @@ class Rules:
 
     # ------------------------------------------------------------------ Earley's columns
     def _start(self) -> set[Item]:
-        return {(r, 0, 0) for r, (head, _) in enumerate(self.rules) if head == 0}
+        return {(r, 0, 0) for r, (head, _) in enumerate(self.useful) if head == 0}
 
     def _close(self, columns: list[set[Item]]) -> None:
         """Predict and complete in the last column until nothing is new."""
@@ -185,28 +198,28 @@ class Rules:
         while True:
             before = len(column)
             for rule, dot, origin in list(column):
-                head, body = self.rules[rule]
+                head, body = self.useful[rule]
                 if dot < len(body):
                     terminal, symbol = body[dot]
                     if not terminal:
-                        column |= {(r, 0, here) for r, (h, _) in enumerate(self.rules) if h == symbol}
+                        column |= {(r, 0, here) for r, (h, _) in enumerate(self.useful) if h == symbol}
                     continue
                 for r, d, o in list(columns[origin]):
-                    wanted = self.rules[r][1]
+                    wanted = self.useful[r][1]
                     if d < len(wanted) and wanted[d] == (False, head):
                         column.add((r, d + 1, o))
             if len(column) == before:
                 return
 
     def _wanted(self, column: set[Item]) -> set[int]:
-        return {b[d][1] for r, d, _ in column for b in [self.rules[r][1]] if d < len(b) and b[d][0]}
+        return {b[d][1] for r, d, _ in column for b in [self.useful[r][1]] if d < len(b) and b[d][0]}
 
     def _scan(self, column: set[Item], chosen: Iterable[int]) -> set[Item]:
         symbols = {(True, t) for t in chosen}
-        return {(r, d + 1, o) for r, d, o in column for b in [self.rules[r][1]] if d < len(b) and b[d] in symbols}
+        return {(r, d + 1, o) for r, d, o in column for b in [self.useful[r][1]] if d < len(b) and b[d] in symbols}
 
     def _complete(self, column: set[Item]) -> bool:
-        return any(o == 0 and self.rules[r][0] == 0 and d == len(self.rules[r][1]) for r, d, o in column)
+        return any(o == 0 and self.useful[r][0] == 0 and d == len(self.useful[r][1]) for r, d, o in column)
 
     # ------------------------------------------------------------------ the same grammar for the kernel
     def grammar(self, longest: bool) -> Grammar:
@@ -223,7 +236,7 @@ class Rules:
             return cfg.terminal(t.pattern, regex(t.pattern), None if t.unless is None else regex(t.unless), t.priority)
 
         terminals = [terminal(t) for t in self.terminals]
-        count = 1 + max([h for h, _ in self.rules] + [s for _, b in self.rules for is_t, s in b if not is_t])
+        count = 1 + max([0] + [h for h, _ in self.rules] + [s for _, b in self.rules for is_t, s in b if not is_t])
         heads = [cfg.nonterminal(f"n{i}") for i in range(count)]
         for head, body in self.rules:
             cfg.rule(heads[head], *(terminals[s] if is_t else heads[s] for is_t, s in body))

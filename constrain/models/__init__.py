@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,23 @@ def load(name: str) -> tuple[Any, Any]:
         ) from e
     place = str(DEFAULT) if name == "default" else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        model = AutoModelForCausalLM.from_pretrained(place)
+        with _no_progress_bar() if name == "default" else nullcontext():
+            tokenizer = AutoTokenizer.from_pretrained(place)
+            model = AutoModelForCausalLM.from_pretrained(place)
     except (OSError, ValueError) as e:
         raise ConstrainError(f"no model at {name!r}: {e}") from e
     return model.float(), tokenizer
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """The embedded model loads in no time: a bar would only stand in the way of the answer."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -257,13 +257,15 @@ class _Names:
         for c in {*self.allowed, *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"}:
             classes.setdefault(unicodedata.bidirectional(c), []).append(c)
 
-        def of(names: str) -> int:
-            return self.chars(c for n in names.split() for c in classes.get(n, ()))
+        def of(names: str, but: str = "") -> int:
+            return self.chars(c for n in names.split() for c in classes.get(n, ()) if c not in but)
 
         trail = self.star(of("NSM"))
+        # these need left-to-right characters in their label: said at once, that is no dead end to search for
+        needy = MIDDLE_DOT + KERAIA + KATAKANA_DOT
 
         def right_to_left(digits: str, others: str) -> int:
-            middle = self.star(of(f"R AL ES CS ET ON BN NSM {others}"))
+            middle = self.star(of(f"R AL ES CS ET ON BN NSM {others}", but=needy))
             return t.concat(of("R AL"), self.maybe(t.concat(middle, of(f"R AL {digits}"))), trail)
 
         neutral = self.star(of("L EN ES CS ET ON BN NSM"))

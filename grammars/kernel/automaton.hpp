@@ -45,7 +45,13 @@ struct Engine {
     bool hex = has(s, '\\') && has(s, 'u');
     for (char c : std::string_view("0123456789")) hex = hex && has(s, c);
     for (int i = 0; i < 6; ++i) hex = hex && (has(s, 'a' + i) || has(s, 'A' + i));
-    if (hex) return ByteSet{~0ull, ~0ull, ~0ull, ~0ull};
+    if (hex) {
+      // Escapes spell every character, so liveness is that of characters; a character begun by its first byte then
+      // has to be completed by bytes.
+      bool first = (s[3] >> 2) != 0, rest = s[2] == ~0ull;
+      if (first && !rest) throw SourceError(1, "a vocabulary with hexadecimal escapes that spells only some of the bytes of UTF-8");
+      return ByteSet{~0ull, ~0ull, ~0ull, ~0ull};
+    }
     if (has(s, '\\') && has(s, 'u'))
       throw SourceError(1, "a vocabulary that spells \\u but not all hexadecimal digits");
     for (int b = 0; b < 0x20; ++b) out[0] &= ~(1ull << b);
@@ -148,6 +154,10 @@ class Automaton {
       start_rules(loader, words, n, blobs, root, compile_work, documents, specials);
     } else {
       if (!vocabulary_->trie.closed) close_over_tokens();
+      // text of the indentation that pretty printing needs
+      const ByteSet& own = engine_->values.re.alphabet();
+      if (document_.kind == Document::kJson && document_.whitespace == 2 && !(has(own, '\n') && has(own, ' ') && engine_->reader.spells('\n') && engine_->reader.spells(' ')))
+        throw SourceError(1, "whitespace='pretty' over a vocabulary without line feeds, spaces or escapes");
       start_.config = engine_->reader.start(document_);
     }
     compile_used_ = engine_->meter.used();
@@ -168,12 +178,19 @@ class Automaton {
   };
   // Holds the locks and fresh meters while alive.
   struct Turn {
-    explicit Turn(const Automaton& a) : guard(a) {
-      a.engine_->meter.begin(a.mask_work_, "mask_work");
-      if (a.documents_) a.documents_->meter.begin(a.mask_work_, "mask_work");
+    explicit Turn(const Automaton& a) : guard(a), a_(a) {
+      renew();
       a.engine_->reader.use(a.document_);
     }
+    // A fresh meter: for operations on whole texts, where the limit is one for each byte.
+    void renew() {
+      a_.engine_->meter.begin(a_.mask_work_, "mask_work");
+      if (a_.documents_) a_.documents_->meter.begin(a_.mask_work_, "mask_work");
+    }
     Guard guard;
+
+   private:
+    const Automaton& a_;
   };
 
   const Point& start() const { return start_; }
@@ -192,12 +209,19 @@ class Automaton {
     if (p.ended) return false;
     std::string_view bytes = vocabulary_->trie.text(token);
     if (bytes.empty()) return rules_ && (p.config.a = rules_->step_special(p.config.a, token)) != 0;
-    return run(p, bytes);
+    return run(p, bytes) && engine_->reader.at_boundary(p.config);
   }
   bool run(Point& p, std::string_view text) const {
     for (char b : text)
       if (!step_byte(p.config, static_cast<unsigned char>(b))) return false;
     return true;
+  }
+  // The point as a start for single bytes: only what tokens spell from here on is left. The same point where every byte
+  // is a token.
+  Point between_tokens(const Point& p) const {
+    Point out = p;
+    if (!rules_) engine_->reader.close_over_tokens(out.config);
+    return out;
   }
   void fill(const Point& p, std::uint32_t* row) const {
     if (p.ended) std::memset(row, 0, static_cast<std::size_t>(vocabulary_->words()) * 4);
@@ -222,6 +246,7 @@ class Automaton {
     }
     std::unordered_map<std::uint64_t, std::vector<std::pair<Config, bool>>> memo;
     engine_->masks.each_allowed(p.config, [&](std::int32_t token, const Config& exact) {
+      if (!engine_->reader.at_boundary(exact)) return;
       Config after = engine_->reader.representative(exact);
       auto& bucket = memo[after.hash()];
       for (auto& [config, fits] : bucket)
@@ -239,7 +264,7 @@ class Automaton {
   // Special tokens of a completion have no bytes and are left out here.
   std::string completion(const Point& p) const {
     if (p.ended) return std::string();
-    if (!rules_) return engine_->reader.completion(p.config, 1u << 22);
+    if (!rules_) return engine_->reader.completion(between_tokens(p).config, 1u << 22);
     std::string out;
     for (std::int32_t s : rules_->completion(p.config.a, 1u << 22))
       if (s < 256) out.push_back(static_cast<char>(s));
@@ -251,8 +276,9 @@ class Automaton {
   bool finished(const Point& p) const {
     if (p.ended) return true;
     if (!accepting(p) || takes_special(p)) return false;
+    const Config here = between_tokens(p).config;
     for (int b = 0; b < 256; ++b) {
-      Config c = p.config;
+      Config c = here;
       if (engine_->reader.spells(b) && step_byte(c, b)) return false;
     }
     return true;
@@ -260,6 +286,7 @@ class Automaton {
   // The longest text that every completion begins with, at most `most` bytes.
   std::string forced(Point p, std::size_t most) const {
     std::string out;
+    p = between_tokens(p);
     while (out.size() < most && !p.ended && !accepting(p) && !takes_special(p)) {
       int only = -1;
       Config next;
@@ -327,7 +354,7 @@ class Automaton {
     for (std::int32_t t : vocabulary_->end_tokens) row[t >> 5] |= 1u << (t & 31);
   }
   // A vocabulary whose tokens do not include every single byte they are made of spells only concatenations of tokens:
-  // a regular language, with which a regular document is intersected.
+  // a regular language, with which a regular document is intersected wherever a token has ended.
   void close_over_tokens() {
     if (document_.kind != Document::kRegex)
       throw SourceError(1, "JSON over a vocabulary in which some byte occurs inside tokens but is no token itself");
@@ -335,7 +362,11 @@ class Automaton {
     for (std::int32_t t = 0; t < vocabulary_->size; ++t)
       if (!vocabulary_->is_end(t) && !vocabulary_->trie.text(t).empty()) tokens.push_back(vocabulary_->trie.text(t));
     RegexStore& re = engine_->values.re;
-    document_.root = re.conj({document_.root, re.repeat(re.strings(tokens), 0, RegexStore::kUnbounded)});
+    engine_->reader.concatenations = re.repeat(re.strings(tokens), 0, RegexStore::kUnbounded);
+    Config c;
+    c.lexer = Lexer::Raw;
+    c.a = document_.root;
+    if (!engine_->reader.at_boundary(c)) throw SourceError(2, "no text matches that the tokens spell");
   }
 
   std::shared_ptr<KernelVocabulary> vocabulary_;

@@ -139,6 +139,8 @@ void check_same(const PyAutomaton& a, const PyState& s) {
 }  // namespace
 
 NB_MODULE(_kernel, m) {
+  // What module-level variables hold is still alive when the interpreter ends; that is no leak.
+  nb::set_leak_warnings(false);
   nb::register_exception_translator(translate);
   m.doc() = "Native kernel: vocabularies, token automata and matchers.";
 
@@ -257,9 +259,9 @@ NB_MODULE(_kernel, m) {
       })
       .def("read", [](PyAutomaton& a, nb::bytes text) {
         Automaton::Turn turn(*a.a);
-        Point p = a.a->start();
+        Point p = a.a->between_tokens(a.a->start());
         std::int64_t n = 0;
-        for (; n < static_cast<std::int64_t>(text.size()); ++n)
+        for (; n < static_cast<std::int64_t>(text.size()); ++n, turn.renew())
           if (!a.a->run(p, std::string_view(text.c_str() + n, 1))) return nb::make_tuple(n, false);
         return nb::make_tuple(n, a.a->accepting(p));
       });
@@ -349,8 +351,9 @@ NB_MODULE(_kernel, m) {
       .def("next_bytes", [](PyMatcher& self) {
         Automaton::Turn turn(self.a());
         std::string s;
+        const Point here = self.a().between_tokens(self.here());
         for (int b = 0; b < 256; ++b) {
-          Point p = self.here();
+          Point p = here;
           char c = static_cast<char>(b);
           if (!p.ended && self.a().engine().reader.spells(b) && self.a().run(p, std::string_view(&c, 1))) s.push_back(c);
         }

@@ -106,12 +106,7 @@ class Chart {
       if (c < best) best = c, symbol = g_.symbol[d];
       else if (c == best && symbol != kNone && g_.cost[symbol] == 0) symbol = g_.symbol[d];
     }
-    while (symbol != kNone && !g_.is_terminal(symbol)) {  // the leftmost symbol of its cheapest derivation that is not empty
-      Id d = g_.cheapest[symbol];
-      while (g_.symbol[d] != Rules::kEnd && g_.nullable[g_.symbol[d]] && g_.cost[g_.symbol[d]] == 0) ++d;
-      symbol = g_.symbol[d];
-    }
-    return symbol;
+    return symbol == kNone ? kNone : g_.leftmost(symbol);
   }
   std::size_t bytes() const {
     return sets_.bytes() + lists.bytes() + returns_.size() * 40 + moves_.size() * 40 + shapes_.size() * (32 + g_.symbols() / 8);

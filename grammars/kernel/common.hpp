@@ -1,8 +1,8 @@
 // Shared vocabulary of the kernel: ids, hashing, the work meter and the two errors that leave it.
 //
 // Work is counted in abstract steps (a derivative, a node visited, a candidate tried), never in time, so that
-// whether a limit is met does not depend on the machine. A memo entry remembers what it cost to compute and a
-// hit is charged the same amount again (`Meter::charge`), so that it does not depend on cache warmth either.
+// whether a limit is met does not depend on the machine. What a memo holds is not charged again: a limit met by a cold
+// engine may be kept by a warm one, with the same result as under a larger limit.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -128,6 +128,16 @@ class Reader {
   }
   void use(const Document& d) { document_ = d; }
 
+  // The texts that sequences of tokens spell, where not every byte is a token by itself; else kNone. A regular document is
+  // read without regard to them, and meets them where a token ends: the state then does not depend on the tokens before.
+  Id concatenations = kNone;
+  bool at_boundary(const Config& c) {
+    return concatenations == kNone || c.lexer != Lexer::Raw || v.re.live(v.re.conj({c.a, concatenations}));
+  }
+  void close_over_tokens(Config& c) {
+    if (concatenations != kNone && c.lexer == Lexer::Raw) c.a = v.re.conj({c.a, concatenations});
+  }
+
   // Consumes one byte; false (and `c` unspecified) if no accepted text goes on with it.
   bool step(Config& c, int b) {
     v.meter_.charge();
@@ -533,10 +543,10 @@ class Reader {
     std::uint32_t point = low ? 0x10000 + ((c.code >> 16) << 10) + (value - 0xDC00) : value;
     c.escape = kPlain;
     c.code = 0;
-    unsigned char utf8[4];
-    int n = RegexStore::encode_utf8(point, utf8);
+    unsigned char encoded[4];
+    int n = utf8::encode(point, encoded);
     for (int i = 0; i < n; ++i)
-      if (!consume(c, utf8[i])) return false;
+      if (!consume(c, encoded[i])) return false;
     return true;
   }
   bool consume(Config& c, int b) {

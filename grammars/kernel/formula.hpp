@@ -121,8 +121,8 @@ class FormulaStore {
     if (n.kind == Bool::Literal) return replace(f);
     auto it = memo.find(f);
     if (it != memo.end()) return it->second;
-    meter_.charge();
     std::vector<Id> parts = operands(f);
+    meter_.charge(1 + static_cast<std::int64_t>(parts.size() / 4));
     Id stop = n.kind == Bool::And ? kFalse : kTrue;
     for (Id& p : parts) {
       p = map_memo(p, replace, memo);

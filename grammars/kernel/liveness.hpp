@@ -8,6 +8,8 @@
 // `satisfiable(value)` is exact: the least fixed point over the finite witnesses. It is charged; negative answers
 // that rest on an unfinished ancestor are not memoised. Not thread-safe.
 #pragma once
+#include <deque>
+
 #include "values.hpp"
 
 namespace constrain {
@@ -175,7 +177,7 @@ class Liveness : public ValueStore {
   // the prefix, and `other` a name that is none of them. May say no wrongly (costs time), never yes wrongly.
   bool open_names(Id f, Id seen, const std::string& prefix, std::vector<std::string>& known, std::string& other) {
     Simple s;
-    if (!simple(f, s) || static_cast<Id>(s.required.size()) >= s.most || (source_order && !s.required.empty())) return false;
+    if (!has(spelled_, ',') || !simple(f, s) || static_cast<Id>(s.required.size()) >= s.most || (source_order && !s.required.empty())) return false;
     if (re.run(re.text(), prefix) != re.text()) return false;
     std::vector<Id> all = regions(s.bundles);
     if (all.size() != 1 || !satisfiable(bundles_value(s.bundles, re.shortest(all[0]))) || has_patterns(s.bundles)) return false;
@@ -370,6 +372,7 @@ class Liveness : public ValueStore {
   bool simple_live(const Simple& s, Id seen) {
     Id required = static_cast<Id>(s.required.size());
     if (required > s.most || s.least > s.most) return false;
+    if (!has(spelled_, ',') && std::max(required, s.least) > 1) return false;
     if (required && !required_possible(s)) return false;
     if (source_order && required)
       for (Id n : s.required)
@@ -431,7 +434,8 @@ class Liveness : public ValueStore {
     if (stable) bundle_names_.emplace(bundles, made);
     return made;
   }
-  Id simple_names(const Simple& s, Id seen) {
+  Id simple_names(Simple s, Id seen) {
+    if (!has(spelled_, ',')) s.most = std::min(s.most, seen == RegexStore::kEmpty ? 1 : 0);
     Id required = static_cast<Id>(s.required.size());
     if (s.most <= 0) return RegexStore::kEmpty;
     if (source_order && required) return ordered_names(s, seen);
@@ -583,6 +587,7 @@ class Liveness : public ValueStore {
   // ------------------------------------------------------------------ arrays whose items differ
   // `rest` after a member that satisfies `item`.
   bool rest_live(Id rest, Id item, Id seen) {
+    if (!has(spelled_, ',')) return ends(rest);
     return fs[rest].has_next() ? distinct_live(rest, item) : container_live_any(rest, seen);
   }
   // Can an array with uniqueness in its formula be finished? `first`: the value of an item that has joined the others

@@ -40,6 +40,7 @@ class MaskBuilder {
     if (bytes_ > budget_) clear();
     if (c.lexer == Lexer::Raw) return copy(interior(c.a, true), row);
     if (c.lexer == Lexer::String && c.escape == Reader::kPlain && !c.b) return fill_string(c, row);
+    if (c.lexer == Lexer::String && c.escape == Reader::kPlain && !Reader::recorded(c)) return fill_tracked(c, row);
     if (c.lexer == Lexer::Key && c.escape == Reader::kPlain) {
       if (!fill_open_key(c, row)) fill_key(c, row);
       return;
@@ -65,6 +66,8 @@ class MaskBuilder {
   void clear() {
     interiors_.clear();
     raw_interiors_.clear();
+    outcomes_.clear();
+    loops_.clear();
     keys_ = ListStore();
     nodes_.clear();
     results_.clear();
@@ -92,6 +95,16 @@ class MaskBuilder {
     std::int32_t view = 0;
     std::vector<Exit> decoded;          // exits with the text before them; filled when a name asks for them
     std::unordered_map<std::string, std::vector<std::size_t>> by_text;
+  };
+  // Exits after which the frame learns the same truths.
+  struct Outcome {
+    std::string text;  // of one of them
+    TrieView tails;
+    std::int32_t view = 0;
+  };
+  struct Region {
+    std::uint64_t groups;
+    std::int32_t characters;
   };
   struct Result {
     std::vector<std::int32_t> ids;
@@ -128,6 +141,50 @@ class MaskBuilder {
       return add(judged(trie_.all, 0, c), row);
     }
     add(judged(inside.tails, inside.view, r_.after_child(c)), row);
+  }
+
+  // A string whose frame waits for the truths of `c.b`: the exits fall into few classes by these truths.
+  void fill_tracked(const Config& c, std::uint32_t* row) {
+    Interior& inside = interior(c.a, false);
+    copy(inside, row);
+    for (std::int32_t t : inside.closing) set(row, t);
+    for (const Outcome& o : outcomes_of(inside, c.b)) {
+      Config after = c;
+      if (run_text(after, o.text) && r_.close_text(after)) add(judged(o.tails, o.view, after), row);
+    }
+  }
+  bool run_text(Config& c, const std::string& decoded) {
+    c.a = v_.re.run(c.a, decoded);
+    std::vector<Id> tracked(v_.lists.begin(c.b), v_.lists.end(c.b));
+    for (Id& t : tracked) t = v_.re.run(t, decoded);
+    c.b = v_.lists.add(tracked);
+    return c.a != RegexStore::kEmpty;
+  }
+  const std::vector<Outcome>& outcomes_of(Interior& inside, Id tracked) {
+    std::uint64_t key = static_cast<std::uint64_t>(inside.view) << 32 | static_cast<std::uint32_t>(tracked);
+    auto it = outcomes_.find(key);
+    if (it != outcomes_.end()) return it->second;
+    exits_of(inside);
+    std::map<std::vector<bool>, std::pair<std::string, std::vector<std::int32_t>>> classes;
+    std::vector<Id> formulas(v_.lists.begin(tracked), v_.lists.end(tracked));
+    for (const auto& [text, exits] : inside.by_text) {
+      std::vector<bool> truth;
+      for (Id f : formulas) truth.push_back(v_.re.accepts(f, text));
+      auto& [example, nodes] = classes[truth];
+      example = text;
+      for (std::size_t i : exits)
+        if (trie_.all.end[inside.decoded[i].node] > inside.decoded[i].node + 1) nodes.push_back(inside.decoded[i].node);
+      v_.meter_.charge(static_cast<std::int64_t>(exits.size()));
+    }
+    std::vector<Outcome> made;
+    std::vector<std::int32_t> closing;
+    for (auto& [truth, exits] : classes) {
+      if (exits.second.empty()) continue;
+      std::sort(exits.second.begin(), exits.second.end());
+      made.push_back({exits.first, merge_tails(trie_.all, exits.second, closing), view_ids_++});
+      bytes_ += made.back().tails.bytes() + 200;
+    }
+    return outcomes_[key] = std::move(made);
   }
 
   // An item of an array whose items must differ, if many strings are allowed: the tails of a string that equals nothing
@@ -244,16 +301,39 @@ class MaskBuilder {
       for (std::size_t i : it->second) out.push_back(inside.decoded[i]);
     return out;
   }
-  // Groups on whose bytes q loops; ends and escapes of a JSON string never do.
+  // Tokens within `groups` and of at most `characters` characters lead from q to live states: they loop, or they read on
+  // in counters that have enough left.
+  Region region(Id q, bool raw) {
+    if (auto one = v_.re.counter(q))
+      return {loop_groups(v_.re.repeat(one->body, 0, RegexStore::kUnbounded), raw), one->most < 0 ? INT32_MAX : one->most};
+    Region out{loop_groups(q, raw), INT32_MAX};
+    std::vector<Id> parts = v_.re.conjuncts(q);
+    if (out.groups || parts.size() == 1 || !v_.re.nullable(q)) return out;
+    out.groups = ~0ull;
+    for (Id part : parts) {
+      Region r = region(part, raw);
+      out = {out.groups & r.groups, std::min(out.characters, r.characters)};
+      if (!out.groups) break;
+    }
+    return out;
+  }
   std::uint64_t loop_groups(Id q, bool raw) {
+    std::uint64_t key = static_cast<std::uint64_t>(q) * 2 + raw;
+    auto it = loops_.find(key);
+    if (it != loops_.end()) return it->second;
+    bytes_ += 32;
+    return loops_[key] = find_loop_groups(q, raw);
+  }
+  // Groups on whose bytes q loops; ends and escapes of a JSON string never do.
+  std::uint64_t find_loop_groups(Id q, bool raw) {
     ByteSet loops = v_.re.self_loops(q);
     std::uint64_t g = ~0ull;
     for (int b = 0; b < 0x80; ++b)
       if (!has(loops, b) || (!raw && (b == '"' || b == '\\' || b < 0x20))) {
         if (has(v_.re.alphabet(), b) || !raw) g &= ~(1ull << groups::of_ascii(b));
       }
-    g &= ~(1ull << groups::kBroken);
-    if (!wide_loops(q)) g &= ~(1ull << groups::kWide);
+    g &= (1ull << groups::kBroken) - 1;
+    if (g && !wide_loops(q)) g &= ~(1ull << groups::kWide);
     return g;
   }
   // Does q return to itself after every character above ASCII?
@@ -281,19 +361,64 @@ class MaskBuilder {
       }
     return true;
   }
+  // Where q soon becomes free text ("any string but ...") or counts its characters, the interior of free text, walked only
+  // where the two differ.
+  const Interior* base_of(Id q, bool raw) {
+    Id text = v_.re.text();
+    bool soon = q != text && v_.re.counts_text(q);
+    if (q != text && !soon) v_.re.each_class(q, [&](int b, int) {
+        Id next = v_.re.step(q, b);
+        soon = soon || next == text || v_.re.counts_text(next);
+      });
+    return soon ? &interior(text, raw) : nullptr;
+  }
+  // Where tokens do not spell every byte: the tokens after which others can finish the text.
+  void build_bounded(Id q, Interior& out) {
+    const TrieView& t = trie_.all;
+    struct Level { std::int32_t stop; Id q; };
+    std::vector<Level> stack{{t.size(), q}};
+    std::unordered_map<Id, bool> known;
+    for (std::int32_t i = 0; i < t.size();) {
+      while (i >= stack.back().stop) stack.pop_back();
+      Config c;
+      c.lexer = Lexer::Raw;
+      c.a = stack.back().q;
+      ++stats.nodes;
+      v_.meter_.charge();
+      if (!r_.step(c, t.byte[i])) {
+        i = t.end[i];
+        continue;
+      }
+      if (t.first[i] < t.first[i + 1]) {
+        auto [it, fresh] = known.try_emplace(c.a, false);
+        if (fresh) it->second = r_.at_boundary(c);
+        if (it->second) take(t, i, out.ids);
+      }
+      if (t.end[i] > i + 1) stack.push_back({t.end[i], c.a});
+      ++i;
+    }
+  }
   void build_interior(Id q, bool raw, Interior& out, std::vector<std::int32_t>& exits) {
+    if (raw && r_.concatenations != kNone) return build_bounded(q, out);
     const TrieView& t = trie_.all;
     std::vector<std::uint32_t> bits(static_cast<std::size_t>(words_), 0);
     std::uint64_t loops = loop_groups(q, raw);
     bool dense = __builtin_popcountll(loops & ((1ull << groups::kBroken) - 1)) >= 3;
+    const Interior* base = base_of(q, raw);
     std::int64_t count = 0;
-    if (dense) {
+    if (base) {
+      if (!base->bits.empty()) bits = base->bits;
+      else for (std::int32_t token : base->ids) set(bits.data(), token);
+    } else if (dense) {
       const std::uint64_t outside = ~loops;
       for (std::int32_t token = 0; token < size_; ++token)
         bits[token >> 5] |= static_cast<std::uint32_t>((trie_.token_signature[token] & outside) == 0) << (token & 31);
     }
-    struct Level { std::int32_t stop; Id q; };
-    std::vector<Level> stack{{t.size(), q}};
+    auto clear_below = [&](std::int32_t i) {
+      for (std::int32_t k = t.first[i]; k < t.first[t.end[i]]; ++k) unset(bits.data(), t.tokens[k]);
+    };
+    struct Level { std::int32_t stop; Id q, base; };
+    std::vector<Level> stack{{t.size(), q, base ? v_.re.text() : RegexStore::kEmpty}};
     std::int64_t visited = 0;
     for (std::int32_t i = 0; i < t.size();) {
       while (i >= stack.back().stop) stack.pop_back();
@@ -306,22 +431,33 @@ class MaskBuilder {
         continue;
       }
       if (!raw && b == '\\') {
+        if (base) clear_below(i);
         escaped(i, at, bits, exits);
         i = t.end[i];
         continue;
       }
-      Id next = !raw && b < 0x20 ? RegexStore::kEmpty : v_.re.live_step(at, b);
-      if (next == RegexStore::kEmpty) {
+      bool none = !raw && b < 0x20;
+      Id next = none ? RegexStore::kEmpty : v_.re.live_step(at, b);
+      Id base_next = none || stack.back().base == RegexStore::kEmpty ? RegexStore::kEmpty : v_.re.live_step(stack.back().base, b);
+      Likeness like = likeness(next, base_next, i);
+      if (like != Likeness::kNo) {
+        if (base && next != RegexStore::kEmpty && like == Likeness::kSame)
+          exits.insert(exits.end(), std::lower_bound(base->exits.begin(), base->exits.end(), i), std::lower_bound(base->exits.begin(), base->exits.end(), t.end[i]));
         i = t.end[i];
         continue;
       }
-      bool below = dense && next == q && (trie_.subtree_signature[i] & ~loops) == 0;  // nothing below leaves q
+      if (next == RegexStore::kEmpty) {
+        clear_below(i);
+        i = t.end[i];
+        continue;
+      }
+      bool below = t.end[i] - i > kWorthwhile && stays(i, region(next, raw));
       for (std::int32_t k = t.first[i]; k < t.first[below ? t.end[i] : i + 1]; ++k) set(bits.data(), t.tokens[k]);
       if (below) {
         i = t.end[i];
         continue;
       }
-      if (t.end[i] > i + 1) stack.push_back({t.end[i], next});
+      if (t.end[i] > i + 1) stack.push_back({t.end[i], next, base_next});
       ++i;
     }
     stats.nodes += visited;
@@ -331,6 +467,20 @@ class MaskBuilder {
     else
       for (std::int32_t w = 0; w < words_; ++w)
         for (std::uint32_t x = bits[w]; x; x &= x - 1) out.ids.push_back(w * 32 + __builtin_ctz(x));
+  }
+  // Do the tokens below the node fare alike in both states? A counter that holds all their characters is like free text;
+  // if it has to read more of them than there are, nothing ends.
+  enum class Likeness { kNo, kSame, kSameWithoutExits };
+  Likeness likeness(Id q, Id base, std::int32_t node) const {
+    if (q == base) return Likeness::kSame;
+    if (base != v_.re.text() || !v_.re.counts_text(q)) return Likeness::kNo;
+    auto [least, most] = v_.re.bounds(q);
+    if (trie_.subtree_characters[node] > most && most >= 0) return Likeness::kNo;
+    return least == 0 ? Likeness::kSame : least > trie_.subtree_characters[node] ? Likeness::kSameWithoutExits : Likeness::kNo;
+  }
+  // Do all tokens below the node stay within the region?
+  bool stays(std::int32_t node, const Region& r) const {
+    return (trie_.subtree_signature[node] & ~r.groups) == 0 && trie_.subtree_characters[node] <= r.characters;
   }
   // The subtree of a backslash inside a text whose regex state before it is `q`.
   void escaped(std::int32_t node, Id q, std::vector<std::uint32_t>& bits, std::vector<std::int32_t>& exits) {
@@ -505,11 +655,14 @@ class MaskBuilder {
   }
 
   static constexpr Id kUnknown = -1, kInner = -2;
+  static constexpr std::int32_t kWorthwhile = 8;  // nodes below which a walk is cheaper than asking for a region
   Reader& r_;
   Values& v_;
   const Trie& trie_;
   std::int32_t size_, words_;
   std::unordered_map<Id, std::unique_ptr<Interior>> interiors_, raw_interiors_;
+  std::unordered_map<std::uint64_t, std::vector<Outcome>> outcomes_;  // by view of the interior and tracked list
+  std::unordered_map<std::uint64_t, std::uint64_t> loops_;
   ListStore keys_;
   std::vector<Id> nodes_, key_;
   std::deque<Result> results_;

@@ -77,7 +77,16 @@ class NumberMachine {
     return next != kDead && distance(next) >= 0 ? next : kDead;
   }
 
-  bool accepts(Id id) { return accepts_[id]; }
+  bool accepts(Id id) {
+    if (accepts_[id] < 0) {
+      State s = unpack(id);
+      bool ends = s.phase == Zero || s.phase == Integer || s.phase == Fraction || s.phase == ExponentDigits;
+      if (s.plain && s.phase == Fraction && (s.z > 0 || !s.nonzero)) ends = false;
+      if (s.plain && s.phase == Zero && s.negative) ends = false;
+      accepts_[id] = ends && evaluate(s, s.goal);
+    }
+    return accepts_[id];
+  }
   // Truth of each tracked formula if the number ended here.
   std::vector<bool> outcomes(Id id) {
     State s = unpack(id);
@@ -271,7 +280,7 @@ class NumberMachine {
   }
   // Range of the comparison of x with sign * threshold.
   Range comparison(const State& s, Id threshold, Id sign, bool final) const {
-    std::size_t i = std::find(s.thresholds.begin(), s.thresholds.end(), threshold) - s.thresholds.begin();
+    std::size_t i = place(s.thresholds, threshold);
     int target = thresholds_[threshold].digits.empty() ? 0 : sign;
     bool done = final || s.phase >= Exponent;
     bool zero = !s.nonzero, nonzero = s.nonzero || !done;
@@ -292,7 +301,7 @@ class NumberMachine {
   }
   // 1 true, 0 false, -1 open
   int multiple(const State& s, Id modulus, bool final) const {
-    std::size_t j = std::find(s.moduli.begin(), s.moduli.end(), modulus) - s.moduli.begin();
+    std::size_t j = place(s.moduli, modulus);
     const Modulus& m = moduli_[modulus];
     std::int64_t base = static_cast<std::int64_t>(s.z) - s.k - m.s;
     if (final || s.phase >= Exponent) {
@@ -343,6 +352,9 @@ class NumberMachine {
     } else if (n.kind == Bool::And || n.kind == Bool::Or)
       for (Id part : formulas_.operands(f)) collect(part, thresholds, moduli);
   }
+  static std::size_t place(const std::vector<Id>& sorted, Id x) {
+    return static_cast<std::size_t>(std::lower_bound(sorted.begin(), sorted.end(), x) - sorted.begin());
+  }
   static void unique(std::vector<Id>& v) {
     std::sort(v.begin(), v.end());
     v.erase(std::unique(v.begin(), v.end()), v.end());
@@ -373,9 +385,9 @@ class NumberMachine {
   }
   static void project(State& s, const std::vector<Id>& thresholds, const std::vector<Id>& moduli) {
     std::vector<Id> cmp;
-    for (Id t : thresholds) cmp.push_back(s.cmp[std::find(s.thresholds.begin(), s.thresholds.end(), t) - s.thresholds.begin()]);
+    for (Id t : thresholds) cmp.push_back(s.cmp[place(s.thresholds, t)]);
     std::vector<std::uint64_t> rem;
-    for (Id m : moduli) rem.push_back(s.rem[std::find(s.moduli.begin(), s.moduli.end(), m) - s.moduli.begin()]);
+    for (Id m : moduli) rem.push_back(s.rem[place(s.moduli, m)]);
     s.thresholds = thresholds, s.cmp = cmp, s.moduli = moduli, s.rem = rem;
   }
   static void forget(State& s) {
@@ -407,15 +419,12 @@ class NumberMachine {
     for (std::uint64_t r : s.rem) v.push_back(static_cast<Id>(r)), v.push_back(static_cast<Id>(r >> 32));
     Id id = states_.add(v) - 1;  // list 0 is the empty list
     if (id == static_cast<Id>(rows_.size())) {
-      meter_.charge(40);  // a residual is some 300 bytes: the limit on work bounds memory too
       std::array<Id, 15> row;
       row.fill(kNotYet);
       rows_.push_back(row);
       distances_.push_back(kUnknown);
-      bool ends = s.phase == Zero || s.phase == Integer || s.phase == Fraction || s.phase == ExponentDigits;
-      if (s.plain && s.phase == Fraction && (s.z > 0 || !s.nonzero)) ends = false;
-      if (s.plain && s.phase == Zero && s.negative) ends = false;
-      accepts_.push_back(ends && evaluate(s, s.goal));
+      accepts_.push_back(-1);
+      meter_.charge(40);  // a residual is some 300 bytes: the limit on work bounds memory too
     }
     return id;
   }
@@ -533,7 +542,7 @@ class NumberMachine {
         x.phase = Integer, x.p = static_cast<Id>(p), x.k = 0, x.e = 0;
         x.z = static_cast<Id>(p - (d.n - 1));  // M' * 10**z has its first digit at 10**p
         // written as an integer, or with a fraction or an exponent
-        if (x.z >= 0 && s.phase < Point && evaluate(x, s.goal)) return true;
+        if (s.phase < Point && evaluate(x, s.goal)) return true;
         x.phase = Fraction;
         if (evaluate(x, s.goal)) return true;
         if (!d.nonzero) break;
@@ -597,7 +606,7 @@ class NumberMachine {
       path.push_back(step(path.back(), b));
       if (path.back() == kDead) return false;
     }
-    if (!accepts_[path.back()]) return false;
+    if (!accepts(path.back())) return false;
     std::int64_t left = 0;
     for (std::size_t i = path.size(); i-- > 0; ++left) {
       if (distances_[path[i]] >= 0) left = distances_[path[i]];
@@ -620,8 +629,8 @@ class NumberMachine {
     std::size_t at = 0;
     for (std::size_t i = 0; i < order.size() && depth[i] < best; ++i) {
       Id id = order[i];
-      if (accepts_[id] || distances_[id] >= 0) {
-        std::int64_t here = accepts_[id] ? 0 : distances_[id];
+      if (distances_[id] >= 0 || accepts(id)) {
+        std::int64_t here = accepts(id) ? 0 : distances_[id];
         if (depth[i] + here < best) best = depth[i] + here, at = i;
         continue;
       }
@@ -659,7 +668,7 @@ class NumberMachine {
   ListStore states_;
   std::vector<std::array<Id, 15>> rows_;
   std::vector<std::int64_t> distances_;
-  std::vector<bool> accepts_;
+  std::vector<std::int8_t> accepts_;  // -1: not known
   ListStore value_keys_;
   std::unordered_map<Id, bool> value_live_;
 };

@@ -18,11 +18,13 @@
 #include <array>
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <queue>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "partitions.hpp"
+#include "utf8.hpp"
 
 namespace constrain {
 
@@ -60,11 +62,9 @@ class RegexStore {
   }
 
   Id literal(std::string_view data, Id rest = kEpsilon) {
-    for (std::size_t i = data.size(); i-- > 0;) {
-      ByteSet s{};
-      put(s, static_cast<unsigned char>(data[i]));
-      for (int k = 0; k < 4; ++k) s[k] &= alphabet_[k];
-      rest = switch_on(s, rest);
+    for (std::size_t i = data.size(); i-- > 0 && rest != kEmpty;) {
+      int b = static_cast<unsigned char>(data[i]);
+      rest = has(alphabet_, b) ? switch_node(false, {b, b, rest}) : kEmpty;
       meter_.charge();
     }
     return rest;
@@ -154,6 +154,7 @@ class RegexStore {
     if (nullable_part) kept.erase(std::remove(kept.begin(), kept.end(), kEpsilon), kept.end());
     for (Id p : kept)
       if (nodes_[p].kind == ReKind::Not && std::binary_search(kept.begin(), kept.end(), nodes_[p].a)) return kAll;
+    if (complements_in_text(kept)) return alt(std::move(kept));
     if (kept.empty()) return kEmpty;
     if (kept.size() == 1) return kept[0];
     meter_.charge(static_cast<std::int64_t>(kept.size()));
@@ -337,11 +338,11 @@ class RegexStore {
     std::int64_t d = distance(r);
     if (d <= 0) return -1;
     if (nodes_[r].row == kNone) open_row(r);
-    const Partitions::One& p = partitions_[nodes_[r].partition];
+    const Partitions::Classes& p = partitions_[nodes_[r].partition];
     std::vector<std::uint8_t> reps = p.representative;
     int best = -1;
     for (std::uint8_t rep : reps) {
-      int b = first_of_class(nodes_[r].partition, rep);
+      int b = partitions_.first(nodes_[r].partition, rep, alphabet_);
       if (b < 0) continue;
       Id next = step(r, b);
       if (next != kEmpty && distance(next) == d - 1 && (best < 0 || b < best)) best = b;
@@ -400,6 +401,26 @@ class RegexStore {
         if (partitions_[nodes_[r].partition].cls[x] == c && has(alphabet_, x)) put(out, x);
     });
     return out;
+  }
+
+  // If `r` is, or has to begin with, a repeat of one character class: the class, and how many of its characters can be
+  // read before anything else matters (most < 0: any number).
+  struct Counter {
+    Id body;
+    std::int32_t most;
+  };
+  std::optional<Counter> counter(Id r) const {
+    const Node& n = nodes_[r];
+    if (n.kind == ReKind::Repeat && nodes_[n.a].is_char) return Counter{n.a, n.c};
+    if (n.kind != ReKind::Cat || nodes_[n.a].kind != ReKind::Repeat || !nodes_[nodes_[n.a].a].is_char || nodes_[n.a].b < 1) return std::nullopt;
+    return Counter{nodes_[n.a].a, nodes_[n.a].b};
+  }
+  // Is `r` a counter of any characters? Then `bounds` are its least and most.
+  bool counts_text(Id r) const { return nodes_[r].kind == ReKind::Repeat && nodes_[r].a == any_char_; }
+  std::pair<std::int32_t, std::int32_t> bounds(Id r) const { return {nodes_[r].b, nodes_[r].c}; }
+  std::vector<Id> conjuncts(Id r) const {
+    if (nodes_[r].kind != ReKind::And) return {r};
+    return {lists_.begin(nodes_[r].list), lists_.end(nodes_[r].list)};
   }
 
   // A copy of `r` in which counters beyond `longest` are cut to it: the same masks for tokens of at most `longest`
@@ -566,56 +587,18 @@ class RegexStore {
 
   // ------------------------------------------------------------------ UTF-8
   void add_utf8(std::vector<Id>& out, std::uint32_t lo, std::uint32_t hi) {
-    static constexpr std::uint32_t ends[] = {0x7F, 0x7FF, 0xFFFF, 0x10FFFF};
-    if (lo > hi) return;
-    std::uint32_t from = lo;
-    for (int n = 1; n <= 4; ++n) {
-      std::uint32_t to = std::min(hi, ends[n - 1]);
-      if (from <= to) {
-        split_utf8(out, from, to, n);
-        from = to + 1;
+    utf8::each_box(lo, hi, [&](const unsigned char* first, const unsigned char* last, int n) {
+      Id rest = kEpsilon;
+      for (int i = n - 1; i >= 0; --i) {
+        ByteSet s{};
+        for (int x = first[i]; x <= last[i]; ++x)
+          if (has(alphabet_, x)) put(s, x);
+        rest = switch_on(s, rest);
       }
-    }
-  }
-  // Code points of one encoded length: split until every continuation byte is a full range or both ends agree.
-  void split_utf8(std::vector<Id>& out, std::uint32_t lo, std::uint32_t hi, int n) {
-    for (int i = 1; i < n; ++i) {
-      std::uint32_t m = (1u << (6 * i)) - 1;
-      if ((lo & ~m) != (hi & ~m)) {
-        if ((lo & m) != 0) {
-          split_utf8(out, lo, lo | m, n);
-          split_utf8(out, (lo | m) + 1, hi, n);
-          return;
-        }
-        if ((hi & m) != m) {
-          split_utf8(out, lo, (hi & ~m) - 1, n);
-          split_utf8(out, hi & ~m, hi, n);
-          return;
-        }
-      }
-    }
-    unsigned char a[4], b[4];
-    encode_utf8(lo, a);
-    encode_utf8(hi, b);
-    Id rest = kEpsilon;
-    for (int i = n - 1; i >= 0; --i) {
-      ByteSet s{};
-      for (int x = a[i]; x <= b[i]; ++x)
-        if (has(alphabet_, x)) put(s, x);
-      rest = switch_on(s, rest);
-    }
-    if (rest != kEmpty) out.push_back(rest);
+      if (rest != kEmpty) out.push_back(rest);
+    });
   }
 
- public:
-  static int encode_utf8(std::uint32_t c, unsigned char* out) {
-    if (c < 0x80) return out[0] = static_cast<unsigned char>(c), 1;
-    if (c < 0x800) return out[0] = 0xC0 | (c >> 6), out[1] = 0x80 | (c & 63), 2;
-    if (c < 0x10000) return out[0] = 0xE0 | (c >> 12), out[1] = 0x80 | ((c >> 6) & 63), out[2] = 0x80 | (c & 63), 3;
-    return out[0] = 0xF0 | (c >> 18), out[1] = 0x80 | ((c >> 12) & 63), out[2] = 0x80 | ((c >> 6) & 63), out[3] = 0x80 | (c & 63), 4;
-  }
-
- private:
   // ------------------------------------------------------------------ Boolean rewrites
   void flatten(std::vector<Id>& parts, ReKind kind) {
     for (std::size_t i = 0; i < parts.size(); ++i)
@@ -632,6 +615,22 @@ class RegexStore {
     if (r == text_) return true;
     const Node& n = nodes_[r];
     return n.kind == ReKind::Alt && std::binary_search(lists_.begin(n.list), lists_.end(n.list), text_);
+  }
+  // x | (text & ~x) = text for a language x of texts, and text absorbs such languages. True if `parts` (sorted) changed.
+  bool complements_in_text(std::vector<Id>& parts) const {
+    bool all = std::binary_search(parts.begin(), parts.end(), text_), found = false;
+    for (std::size_t i = 0; i < parts.size() && !all && !found; ++i) {
+      const Node& n = nodes_[parts[i]];
+      if (n.kind != ReKind::And || lists_.size(n.list) != 2) continue;
+      const Id* two = lists_.begin(n.list);
+      Id other = two[0] == text_ ? two[1] : two[1] == text_ ? two[0] : kEmpty;
+      found = nodes_[other].kind == ReKind::Not && nodes_[nodes_[other].a].is_text && std::binary_search(parts.begin(), parts.end(), nodes_[other].a);
+    }
+    if (!all && !found) return false;
+    std::size_t before = parts.size();
+    parts.erase(std::remove_if(parts.begin(), parts.end(), [&](Id p) { return p != text_ && nodes_[p].is_text; }), parts.end());
+    if (found) parts.push_back(text_);
+    return found || parts.size() != before;
   }
   // x{a,b} & any{c,d} = x{max, min} for a character class x: length bounds cost no product.
   void merge_counters(std::vector<Id>& parts) {
@@ -696,13 +695,6 @@ class RegexStore {
     nodes_[r].row = static_cast<Id>(rows_.size());
     rows_.resize(rows_.size() + partitions_[p].representative.size(), kNotYet);
   }
-  int first_of_class(Id p, int representative) const {
-    int c = partitions_[p].cls[representative];
-    for (int b = 0; b < 256; ++b)
-      if (partitions_[p].cls[b] == c && has(alphabet_, b)) return b;
-    return -1;
-  }
-
   // ------------------------------------------------------------------ derivatives
   Id derive(Id r, int b) {
     meter_.charge();

@@ -767,10 +767,9 @@ class RuleReader {
   bool stands_apart(Id state, Id terminal, Id next) {
     if (!separability_.prevails(terminal)) return false;
     const ByteSet& more = extending(state, terminal);
-    if (separability_.spaced(more, g.terminals[terminal].inside)) return true;
     Id u = chart.next_terminal(next);
     while (u != kNone && g.terminals[u].kind == TerminalKind::Layout) next = chart.go(next, chart.lists.add({u})), u = chart.next_terminal(next);
-    return u == kNone || separability_.begins_outside(u, more);
+    return u == kNone || separability_.goes_on(u, more, g.terminals[terminal].inside);
   }
   // Does the canonical continuation of `set` go on to the end, each terminal apart from the next?
   bool good(Id set) {

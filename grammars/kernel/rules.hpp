@@ -74,6 +74,31 @@ class Rules {
     }
   }
 
+  // The first terminal of the cheapest derivation of `s`; kNone if that is empty.
+  Id leftmost(Id s) const {
+    while (s != kNone && !is_terminal(s)) {
+      Id d = cheapest[s];
+      while (symbol[d] != kEnd && nullable[symbol[d]] && cost[symbol[d]] == 0) ++d;
+      s = symbol[d];
+    }
+    return s;
+  }
+  // The terminals with which a canonical completion may go on: those that begin the cheapest way on from some dot at
+  // which items stand (predictions are not among them).
+  std::vector<bool> canonical() const {
+    std::vector<bool> out(terminals.size(), false);
+    auto take = [&](Id s) {
+      if (s >= 0 && (s = leftmost(s)) != kNone) out[s] = true;
+    };
+    for (std::size_t d = 1; d < symbol.size(); ++d)
+      if (symbol[d - 1] != kEnd) take(symbol[d]);
+    take(symbol[start_dot]);
+    for (Id x : ignored)
+      if (!is_terminal(x))
+        for (Id d : first_dots[x]) take(symbol[d]);
+    return out;
+  }
+
   // For each terminal, the terminals that may come next in some text (as bit sets, layout terminals looked through), or
   // nothing if that would take too much memory.
   std::vector<std::vector<std::uint64_t>> adjacency(Meter& meter) const {

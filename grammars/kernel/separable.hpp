@@ -1,7 +1,7 @@
 // Which terminals can be told apart from what follows them: the static half of liveness.
 //
-// Terminal t is *separable* if after any match of t every terminal u that may come next has a first byte that continues no
-// match of any terminal begun at t, or if that holds for an ignored terminal that itself is separable from everything, and
+// Terminal t is *separable* if after a match of t every terminal u that a canonical completion may go on with has a first
+// byte that continues no match of any terminal begun at t, or may follow an ignored terminal of which that is true, and
 // if no beginning of t leads only to matches that a terminal of higher priority takes. Then
 // a shortest derivation can always be spelled out lexeme by lexeme (`RuleReader`). Under "any" only what a terminal forbids
 // to follow it counts. False negatives cost time only.
@@ -27,13 +27,7 @@ class Separability {
     follow_ = g_.adjacency(meter_);
     if (n && follow_.empty()) return;
     for (std::size_t t = 0; t < n; ++t) extending_.push_back(extending(static_cast<Id>(t)));
-    spacer_.assign(n, false);
-    for (std::size_t t = 0; t < n; ++t) {
-      if (!regex(t) || (!g_.terminals[t].ignored && !g_.terminals[t].inside)) continue;
-      spacer_[t] = prevails(static_cast<Id>(t));
-      for (std::size_t u = 0; u < n; ++u)
-        if (g_.parsed[u] && g_.terminals[u].kind != TerminalKind::Layout) spacer_[t] = spacer_[t] && begins_outside(static_cast<Id>(u), extending_[t]);
-    }
+    canonical_ = g_.canonical();
     all = true;
     for (std::size_t t = 0; t < n; ++t) {
       separable[t] = apart(static_cast<Id>(t), extending_[t]) || apart_at_some_end(static_cast<Id>(t));
@@ -45,19 +39,21 @@ class Separability {
   bool apart(Id t, const ByteSet& more) {
     if (!regex(static_cast<std::size_t>(t))) return true;
     if (follow_.empty() || !prevails(t)) return false;
-    if (spacer_[t] || spaced(more, g_.terminals[t].inside)) return true;
     bool anywhere = g_.terminals[t].ignored || g_.terminals[t].inside;
-    for (std::size_t u = 0; u < g_.terminals.size(); ++u) {
-      if (g_.terminals[u].kind == TerminalKind::Layout) continue;
+    for (Id u = 0; u < static_cast<Id>(g_.terminals.size()); ++u) {
+      if (!canonical_[u] || g_.terminals[u].kind == TerminalKind::Layout) continue;
       bool follows = anywhere ? static_cast<bool>(g_.parsed[u]) : follow_[t][u >> 6] >> (u & 63) & 1;
-      if (follows && !begins_outside(static_cast<Id>(u), more)) return false;
+      if (follows && !goes_on(u, more, g_.terminals[t].inside)) return false;
     }
     return true;
   }
-  // Can an ignored terminal that is separable from everything come next?
-  bool spaced(const ByteSet& more, bool inside_brackets) const {
-    for (std::size_t s = 0; s < spacer_.size(); ++s)
-      if (spacer_[s] && (g_.terminals[s].ignored || inside_brackets) && begins_outside(static_cast<Id>(s), more)) return true;
+  // May u come next where the bytes `more` would extend the lexeme before it, at once or after an ignored lexeme?
+  bool goes_on(Id u, const ByteSet& more, bool inside_brackets) {
+    if (begins_outside(u, more)) return true;
+    for (Id s = 0; s < static_cast<Id>(extending_.size()); ++s)
+      if ((g_.terminals[s].ignored || (inside_brackets && g_.terminals[s].inside)) && begins_outside(s, more) &&
+          begins_outside(u, extending_[s]) && prevails(s))
+        return true;
     return false;
   }
   // Has u a first byte outside `more`?
@@ -199,7 +195,7 @@ class Separability {
   Meter& meter_;
   std::vector<ByteSet> first_, extending_;
   std::vector<std::vector<std::uint64_t>> follow_;
-  std::vector<bool> spacer_;
+  std::vector<bool> canonical_;
   std::unordered_map<Id, bool> prevails_;
   std::unordered_map<Id, std::vector<Move>> moves_;
 };

@@ -61,6 +61,7 @@ class Trie {
   TrieView all;
   std::vector<std::uint64_t> token_signature;    // by token id; kBroken alone for tokens without bytes
   std::vector<std::uint64_t> subtree_signature;  // by node: bytes below the node (not its own)
+  std::vector<std::int32_t> subtree_characters;  // by node: most characters that a token has below the node
   std::int32_t longest = 0;                      // bytes of the longest token
   ByteSet spelled{};                             // bytes that occur in tokens
   bool closed = true;                            // every byte that occurs is a token by itself
@@ -109,6 +110,7 @@ class Trie {
     for (int b = 0; b < 256; ++b)
       if (has(spelled, b) && !single[b]) closed = false;
     subtree_signature.assign(all.size(), 0);
+    subtree_characters.assign(all.size(), 0);
     sign(order);
   }
 
@@ -127,7 +129,7 @@ class Trie {
     }
     return node;
   }
-  std::size_t bytes() const { return all.bytes() + token_signature.size() * 8 + subtree_signature.size() * 8; }
+  std::size_t bytes() const { return all.bytes() + token_signature.size() * 8 + subtree_signature.size() * 12; }
 
  private:
   void sign(const std::vector<std::int32_t>& order) {
@@ -144,10 +146,13 @@ class Trie {
         for (std::size_t i = s.size(); i-- > 0;) suffix[i] = suffix[i + 1] | own[i];
         token_signature[order[position]] = suffix[0];
         std::int32_t at = node;
+        std::int32_t characters = 0;
         for (std::size_t i = s.size(); i > 0 && at >= 0; --i, at = all.parent[at]) {
           bool inside = i < s.size() && (static_cast<unsigned char>(s[i]) & 0xC0) == 0x80;
           std::uint64_t below = inside ? ~0ull : suffix[i];
           subtree_signature[at] |= below;
+          characters += i < s.size() && !inside;
+          subtree_characters[at] = std::max(subtree_characters[at], characters);
         }
       }
     }

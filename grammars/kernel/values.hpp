@@ -480,7 +480,17 @@ class ValueStore {
     for (Id f : formulas) key.push_back(f), inner |= fs[f].occurs;
     return fs.literal(Atom::Unevaluated, bundle, lists.add(key), negated, inner);
   }
+  // A branch that leads back to its own bundle, at the same container, has no meaning.
+  struct Entered {
+    std::unordered_set<Id>& open;
+    Id bundle;
+    Entered(std::unordered_set<Id>& open_, Id bundle_) : open(open_), bundle(bundle_) {
+      if (!open.insert(bundle).second) throw SourceError(0, "a reference leads back to itself without entering an array or object");
+    }
+    ~Entered() { open.erase(bundle); }
+  };
   Id unevaluated_member(const FormulaStore::Node& n, std::string_view key) {
+    Entered entered(entered_, n.x);
     std::vector<Id> branches = branches_of(n);
     for (Id& f : branches) f = member_derivative(f, key);
     const UnevaluatedBundle& b = unevaluated_bundles_[n.x];
@@ -495,6 +505,7 @@ class ValueStore {
     return fs.conjunction(with_branches(n.x, 0, branches), fs.disjunction(ways));
   }
   Id unevaluated_item(const FormulaStore::Node& n) {
+    Entered entered(entered_, n.x);
     std::vector<Id> branches = branches_of(n);
     Id position = n.y ? lists.begin(n.y)[0] : 0;
     for (Id& f : branches) f = item_derivative(f);
@@ -546,6 +557,7 @@ class ValueStore {
   std::vector<PropertyBundle> property_bundles_;
   std::vector<ItemBundle> item_bundles_;
   std::deque<UnevaluatedBundle> unevaluated_bundles_;
+  std::unordered_set<Id> entered_;  // bundles whose branches are being derived
   std::unordered_map<Id, Id> equal_memo_;
   std::deque<std::string> name_store_;
   std::unordered_map<std::string_view, Id> name_ids_;

@@ -52,7 +52,7 @@ def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFA
     """
     if len(pattern) > limits.source_bytes:
         raise LimitExceeded(len(pattern), limits.source_bytes, "source_bytes of a regex")
-    parser = _Parser(pattern, dialect, min(limits.depth, GROUP_DEPTH))
+    parser = _Parser(pattern, dialect, min(limits.depth, GROUP_DEPTH), limits.nodes)
     node = parser.alternation(parser.apply_flags(_Flags(), flags, "", 0), 0)
     if parser.at < len(pattern):
         raise parser.error("unbalanced parenthesis", 1)
@@ -60,9 +60,10 @@ def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFA
 
 
 class _Parser:
-    def __init__(self, source: str, dialect: str, depth: int) -> None:
+    def __init__(self, source: str, dialect: str, depth: int, nodes: int) -> None:
         self.source, self.python, self.depth = source, dialect == "python", depth
-        self.at = 0
+        self.at = self.nodes = 0
+        self.most_nodes = nodes
 
     # ------------------------------------------------------------------ helpers
     def error(self, message: str, width: int = 1, at: int | None = None) -> GrammarError:
@@ -189,6 +190,9 @@ class _Parser:
 
     # ------------------------------------------------------------------ atoms
     def atom(self, flags: _Flags, depth: int) -> Node | None:
+        self.nodes += 1
+        if self.nodes > self.most_nodes:
+            raise LimitExceeded(self.nodes, self.most_nodes, "nodes of a regex")
         c = self.source[self.at]
         if c == "(":
             return self.group(flags, depth)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grammars.errors import ConstrainError, EmptyLanguage
+from grammars.errors import ConstrainError, EmptyLanguage, GrammarError, VocabularyError
 from grammars.grammar import Grammar
 from grammars.json_schema.witness import failing_path
 from grammars.kernel import native
@@ -219,6 +219,10 @@ def compile_grammar(grammar: Grammar, vocabulary: Vocabulary, limits: Limits | N
     Raises EmptyLanguage if none is, GrammarError or UnsupportedFeature for what the kernel cannot take, LimitExceeded
     beyond `limits`. Cost: linear in the grammar for schemas without alternatives on containers; the rest is lazy.
     """
+    if not isinstance(grammar, Grammar):
+        raise GrammarError(f"compile takes a Grammar (regex, choice, json_schema ...), not {type(grammar).__name__}")
+    if not isinstance(vocabulary, Vocabulary):
+        raise VocabularyError(f"compile takes a Vocabulary, not {type(vocabulary).__name__}")
     limits = limits or grammar.limits or DEFAULT_LIMITS
     try:
         kernel = _compiled(grammar, vocabulary, limits)

@@ -76,10 +76,15 @@ def judge(kind: Callable[..., bytes], automaton: Any, schema: Any, rng: random.R
     except AssertionError as e:
         return f"wrong: {e}"
     try:
-        good = no_duplicate_keys(text) and valid(schema, decimal_instance(text))
+        instance = decimal_instance(text)
+        good = no_duplicate_keys(text) and valid(schema, instance)
     except RecursionError:
         return "beyond the oracle"
-    return "valid" if good else f"wrong: {text}"
+    if good:
+        return "valid"
+    # the dot and the end of a text are other things in Python's patterns where there are line ends (ECMA-262, 21.2.2)
+    ends = any(c in json.dumps(instance, ensure_ascii=False, default=str) for c in ("\\n", "\\r", "\u2028", "\u2029"))
+    return "beyond the oracle" if ends and ("attern" in json.dumps(schema)) else f"wrong: {text}"
 
 
 def run(files: list[Path], vocabulary: Any, walks: int, seed: int, say: Callable[[str], None]) -> Counter[str]:

@@ -1,6 +1,6 @@
 """A differential fuzzer: random schemas and instances, our verdict on the text against that of `jsonschema` on the value.
 
-    python tests/differential/differ.py [--pairs 500000] [--seed S]
+    python tests/differential/differ.py [--pairs 700000] [--seed S]
 
 Every schema is made around one keyword of one draft; its instances come from the schema, from the canonical completion of
 the automaton, from chance, and from mutations of those found valid, and are written in random spellings. A keyword
@@ -691,7 +691,7 @@ def run(pairs: int, seed: int, keywords: list[str] | None = None, say: Callable[
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=500_000)
+    parser.add_argument("--pairs", type=int, default=700_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keywords", help="only schemas around these, comma-separated")
     args = parser.parse_args()

@@ -152,5 +152,11 @@ def test_composition_of_regexes():
     g = (constrain.regex("a+") | constrain.literal("b")) + constrain.choice(["x", "yy"])
     a = constrain.compile(g & constrain.regex(".{3}"), BYTES)
     assert [a.accepts(t) for t in ("aax", "ayy", "byy", "bx", "aaax")] == [True, True, True, False, False]
+    b = constrain.compile(constrain.literal("x=") + constrain.json_schema({"type": "boolean"}), BYTES)
+    assert [b.accepts(t) for t in ("x=true", "x=", "true", "x=1")] == [True, False, False, False]
     with pytest.raises(constrain.UnsupportedFeature):
-        _ = g + constrain.json_schema(True)
+        _ = g & constrain.json_schema(True)
+    either = constrain.compile(constrain.json_schema({"const": 1}) | g, BYTES)
+    assert [either.accepts(t) for t in ("1", "bx", "1bx")] == [True, True, False]
+    with pytest.raises(constrain.UnsupportedFeature, match="two regexes"):
+        constrain.json_schema({}) & g

@@ -8,11 +8,13 @@ import enum
 import json
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Literal
 
 import pydantic
 import pytest
+import typing_extensions
 from typing_extensions import TypedDict
 
 import constrain
@@ -112,6 +114,10 @@ def test_streams_give_the_text_and_partial_objects(loaded):
     whole = generator(PROMPT, temperature=0.0)
     assert "".join(p.text for p in pieces) == whole.text
     assert pieces[-1].partial == whole.parsed
+    seen = [p.data for p in pieces if p.data is not None]
+    assert seen[-1] == json.loads(whole.text)
+    assert {"name": "Maria Lopez"} in seen  # before the model has the fields that it requires
+    assert all(p.partial is None for p in pieces if p.data == {"name": "Maria Lopez"})
     with pytest.raises(constrain.BudgetError):
         list(generator.stream(PROMPT, max_tokens=2))
 
@@ -126,6 +132,37 @@ def test_batches_messages_and_seeds(loaded):
 def test_unknown_samplers_are_refused_by_name(loaded):
     with pytest.raises(constrain.UnsupportedFeature, match="sampler"):
         constrain.generate(loaded[0], "x", int, loaded[1], sampler="other")
+
+
+def test_wrong_types_are_named_errors(loaded):
+    model, tokenizer = loaded
+    with pytest.raises(constrain.UnsupportedFeature, match="no JSON schema"):
+        Generator(model, object(), tokenizer)
+    with pytest.raises(TypeError, match="a prompt is a text"):
+        Generator(model, ["a", "b"], tokenizer)(5)
+    assert Generator(model, ["a", "b"], tokenizer).batch([]) == []
+    for wrong in (
+        lambda: constrain.choice("abc"),
+        lambda: constrain.choice(None),
+        lambda: constrain.compile("a", None),
+    ):
+        with pytest.raises(constrain.GrammarError):
+            wrong()
+
+
+def test_typed_dicts_of_the_standard_library():
+    wanted = typing.TypedDict("Wanted", {"a": int, "b": typing_extensions.NotRequired[str]})  # noqa: UP013
+    target = target_of(wanted)
+    assert target.schema["required"] == ["a"]
+    assert target.parse is not None
+    assert target.parse('{"a": 1}') == {"a": 1}
+
+
+def test_json_text_is_a_schema():
+    target = target_of('{"type": "number", "multipleOf": 0.1}')
+    assert target.parse is not None
+    assert target.parse("0.3") == 0.3
+    assert target_of(b'{"enum": [1]}').schema == {"enum": [1]}
 
 
 def test_targets_keep_the_declared_order():
@@ -154,6 +191,42 @@ def test_generate_and_batches_with_resume(tmp_path, capsys):
     source.write_text('{"prompt": "x", "key": "k"}\n')
     assert cli.main(args) == 0
     assert len(out.read_text().splitlines()) == 2
+
+
+def test_rows_that_cannot_be_done_fill_the_error_column_and_keep_their_seeds(tmp_path):
+    schema = str(ROOT / "docs" / "examples" / "person.json")
+    source, out, again = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "again.jsonl"
+    rows = [b'{"prompt": 5}', b'\xff{"prompt": "x"}', b'{"prompt": "Ada lives in Rome."}', b"[" * 100_000, b'{"no": 1}']
+    source.write_bytes(b"\n".join(rows))
+    args = ["generate", "--schema", schema, "--temperature", "1", "--input", str(source), "--output"]
+    assert cli.main([*args, str(out)]) == 1
+    first = {r["key"]: r for r in map(json.loads, out.read_text().splitlines())}
+    assert [k for k, r in first.items() if r["error"] is None] == ["2"]
+    assert "a prompt is a text" in first["0"]["error"]
+    source.write_bytes(b"\n\n" + rows[2])
+    assert cli.main([*args, str(again)]) == 0
+    assert json.loads(again.read_text())["text"] == first["2"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("args", "stdin", "says"),
+    [
+        (["check", "--schema", "-"], b"\xff\xfe", "not valid UTF-8"),
+        (["check", "--type", "json:JSONDecodeError"], b"", "no JSON schema"),
+        (["check", "--type", "no_module:X"], b"", "no type at"),
+        (["generate", "--schema", "-"], b"{}", "standard input cannot be both"),
+        (["explain", "--schema", "-"], b"{}", "standard input cannot be both"),
+        (["generate", "--choice", "a,b", "--prompt", "x", "-n", "0"], b"", "at least 1"),
+        (["generate", "--choice", "a,b", "--prompt", "x", "--temperature", "-1"], b"", "from 0 on"),
+        (["check", "--lark", "-"], b"start: (", "line 1"),
+    ],
+)
+def test_wrong_usage_is_one_clear_message_and_exit_code_2(args, stdin, says):
+    done = subprocess.run([sys.executable, "-m", "constrain", *args], input=stdin, capture_output=True, cwd=ROOT)
+    assert done.returncode == 2
+    said = done.stderr.decode()
+    assert says in said
+    assert "Traceback" not in said
 
 
 def test_check_and_explain(tmp_path, capsys):

@@ -227,6 +227,10 @@ def test_priorities_decide_between_matches_of_one_length():
     )  # a string is the terminal of its name
 
 
+def test_terminals_that_only_endless_rules_ask_for_do_not_compete():
+    check('start: "ab" | endless\nendless: AB endless\nAB.1: /(ab)+/', ["ab"], ["abab"])
+
+
 # ---------------------------------------------------------------------- composition
 def test_composition_of_any_kinds():
     number, word = constrain.json_schema({"type": "integer"}), constrain.regex("[a-z]*")

@@ -160,14 +160,23 @@ def test_malformed_patterns_point_at_the_place(pattern):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(a{1000}){1000}", ".*a.{1000}", "(a|a)*b", "(.*)(.*)(.*)x", "(" * 100_000, "a{999999999}"]
-)
+    "pattern",
+    [
+        "(a{1000}){1000}", "((a{1000}){1000}){1000}", ".*a.{1000}", "(a|a)*b", "(.*)(.*)(.*)x", "(" * 100_000, "a{999999999}",
+        "a{999999999999999999}", "a\x00b", "\ud800", "(x+x+)+y", "(a?){2000}a{2000}",
+    ],
+)  # fmt: skip
 def test_hostile_patterns_end_in_a_result_or_a_clear_error(pattern):
     try:
         automaton = constrain.compile(constrain.regex(pattern), BYTES)
     except constrain.ConstrainError:
         return
     assert isinstance(automaton.accepts(b"ab" * 600), bool)
+
+
+def test_long_patterns_meet_the_limit_on_nodes():
+    with pytest.raises(constrain.LimitExceeded, match="nodes of a regex"):
+        constrain.regex("ab" * 60, limits=constrain.Limits(nodes=100))
 
 
 def test_fifty_thousand_choices_compile_in_under_a_second():

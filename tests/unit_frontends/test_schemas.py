@@ -63,10 +63,42 @@ HOSTILE = {
     "long counts": {"type": "string", "minLength": 10**9, "maxLength": 10**9 + 1},
     "many alternatives": {"oneOf": [{"properties": {"a": {"minimum": i}}} for i in range(12)]},
     "wrong type": 3,
+    "cyclic object": {},
     "cyclic": {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"},
     "lone surrogate": {"const": "\ud800"},
     "big number": {"minimum": 10**400},
+    "many digits": '{"minimum": ' + "9" * 100_000 + "}",
+    "big exponent": '{"minimum": 1e999999999}',
+    "many numbers": {"enum": list(range(30_000))},
+    "one long text": {"enum": ["x" * 1_000_000]},
+    "no number": {"minimum": float("nan")},
+    "a set": {"enum": {1, 2}},
+    "bytes in a value": {"const": b"x"},
+    "an unresolvable reference": {"$ref": "file:///etc/hosts"},
+    "references that double": {
+        "$defs": {
+            **{
+                f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}, {"items": {"$ref": f"#/$defs/d{i + 1}"}}]}
+                for i in range(30)
+            },
+            "d30": {"type": "null"},
+        },
+        "$ref": "#/$defs/d0",
+    },
+    "alternatives that multiply": {
+        "allOf": [{"oneOf": [{"required": [f"a{i}"]}, {"required": [f"b{i}"]}]} for i in range(40)]
+    },
+    "many different items": {"type": "array", "uniqueItems": True, "minItems": 10**6},
+    "a long chain of references": {
+        "$defs": {**{f"d{i}": {"$ref": f"#/$defs/d{i + 1}"} for i in range(3000)}, "d3000": True},
+        "$ref": "#/$defs/d0",
+    },
+    "conditions in a row": {
+        "allOf": [{"if": {"required": [f"k{i}"]}, "then": {"properties": {f"p{i}": True}}} for i in range(30)],
+        "unevaluatedProperties": False,
+    },
 }
+TIGHT = constrain.Limits(compile_work=2_000_000, mask_work=2_000_000)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -76,11 +108,18 @@ def test_hostile_schemas_end_in_a_result_or_a_clear_error(name):
         schema = {}
         for _ in range(100_000):
             schema = {"not": schema}
+    if name == "cyclic object":
+        schema["items"] = schema
     try:
-        automaton = compiled(schema)
-        automaton.matcher().mask()
-    except constrain.ConstrainError:
-        pass
+        automaton = constrain.compile(constrain.json_schema(schema), BYTES, TIGHT)
+        mask = automaton.matcher().mask()
+    except constrain.ConstrainError as e:
+        error = e
+    else:
+        assert mask.any()
+        return
+    assert not isinstance(error, constrain.LimitExceeded) or error.given > error.limit
+    assert str(error)
 
 
 def test_exact_numbers():

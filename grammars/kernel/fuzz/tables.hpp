@@ -91,6 +91,20 @@ inline std::vector<std::size_t> references(const Node& n) {
       some(names, n.x.size());
       break;
     }
+    case kOpUnevaluatedItems:
+      some(0, 1);
+      some(2, n.x.size(), 4);
+      some(5, n.x.size(), 4);
+      break;
+    case kOpUnevaluatedProperties:
+      some(0, 1);
+      for (std::size_t k = 2; k < n.x.size();) {
+        std::size_t patterns = k + 4 + at(k + 2), next = patterns + at(k + 3);
+        some(k, k + 1);
+        some(patterns, next);
+        k = next;
+      }
+      break;
     default: break;
   }
   return out;
@@ -211,9 +225,18 @@ class Tables {
   Id array(int depth) {
     using namespace constrain;
     if (depth > 0 && r_.chance(40)) return confuse(boolean([&] { return array(depth - 1); }));
-    switch (r_.below(4)) {
+    switch (r_.below(6)) {
       case 0: return constant();
       case 1: return confuse(node(kOpItemCount, {r_.below(4), value(depth - 1)}));
+      case 2: return confuse(node(kOpUnique, {}));
+      case 3: {
+        Words x = {value(depth - 1), r_.below(3)};
+        for (std::int64_t n = x[1]; n-- > 0;) {
+          Words branch = {value(depth - 1), r_.chance(15), r_.below(3), r_.chance(70) ? -1 : value(depth - 1)};
+          x.insert(x.end(), branch.begin(), branch.end());
+        }
+        return confuse(node(kOpUnevaluatedItems, std::move(x)));
+      }
       default: {
         Words x = {r_.below(3)};
         for (std::int64_t n = x[0] + 1; n-- > 0;) x.push_back(value(depth - 1));
@@ -224,8 +247,19 @@ class Tables {
   Id object(int depth) {
     using namespace constrain;
     if (depth > 0 && r_.chance(40)) return confuse(boolean([&] { return object(depth - 1); }));
-    switch (r_.below(5)) {
+    switch (r_.below(6)) {
       case 0: return constant();
+      case 3: {
+        Words x = {value(depth - 1), r_.below(3)};
+        for (std::int64_t n = x[1]; n-- > 0;) {
+          std::int64_t names = r_.below(3), patterns = r_.below(2);
+          Words branch = {value(depth - 1), r_.chance(15), names, patterns};
+          while (names-- > 0) branch.push_back(blob(text()));
+          while (patterns-- > 0) branch.push_back(regex(1));
+          x.insert(x.end(), branch.begin(), branch.end());
+        }
+        return confuse(node(kOpUnevaluatedProperties, std::move(x)));
+      }
       case 1: {
         Words x;
         for (std::int64_t n = r_.below(3); n-- > 0;) x.push_back(blob(text()));

@@ -1,0 +1,44 @@
+// UTF-8 of code points and of ranges of them.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+
+namespace constrain::utf8 {
+
+// Writes the encoding of `c` to out[0 .. 4); returns its length.
+inline int encode(std::uint32_t c, unsigned char* out) {
+  if (c < 0x80) return out[0] = static_cast<unsigned char>(c), 1;
+  if (c < 0x800) return out[0] = 0xC0 | (c >> 6), out[1] = 0x80 | (c & 63), 2;
+  if (c < 0x10000) return out[0] = 0xE0 | (c >> 12), out[1] = 0x80 | ((c >> 6) & 63), out[2] = 0x80 | (c & 63), 3;
+  return out[0] = 0xF0 | (c >> 18), out[1] = 0x80 | ((c >> 12) & 63), out[2] = 0x80 | ((c >> 6) & 63), out[3] = 0x80 | (c & 63), 4;
+}
+
+// Code points of one encoded length n: split until every continuation byte is a full range or both ends agree.
+template <class F>
+void split(std::uint32_t lo, std::uint32_t hi, int n, F& f) {
+  for (int i = 1; i < n; ++i) {
+    std::uint32_t m = (1u << (6 * i)) - 1;
+    if ((lo & ~m) == (hi & ~m)) continue;
+    if ((lo & m) != 0) return split(lo, lo | m, n, f), split((lo | m) + 1, hi, n, f);
+    if ((hi & m) != m) return split(lo, (hi & ~m) - 1, n, f), split(hi & ~m, hi, n, f);
+  }
+  unsigned char first[4], last[4];
+  encode(lo, first);
+  encode(hi, last);
+  f(first, last, n);
+}
+
+// Calls f(first, last, n) for boxes of byte strings of length n, byte i from first[i] to last[i], that together are the
+// encodings of lo .. hi.
+template <class F>
+void each_box(std::uint32_t lo, std::uint32_t hi, F f) {
+  constexpr std::uint32_t ends[] = {0x7F, 0x7FF, 0xFFFF, 0x10FFFF};
+  for (int n = 1; n <= 4 && lo <= hi; ++n) {
+    std::uint32_t to = std::min(hi, ends[n - 1]);
+    if (lo > to) continue;
+    split(lo, to, n, f);
+    lo = to + 1;
+  }
+}
+
+}  // namespace constrain::utf8
