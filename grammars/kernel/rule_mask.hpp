@@ -346,14 +346,14 @@ class RuleMasks {
   }
   // Groups of bytes on which a lexer state loops; see `Trie`.
   std::uint64_t loops_of(Id state) {
-    auto it = loops_.find(state);
-    if (it != loops_.end()) return it->second;
+    if (state < static_cast<Id>(loops_.size()) && loops_[static_cast<std::size_t>(state)] != kUnknownLoops) return loops_[static_cast<std::size_t>(state)];
     Meter::Apart apart(meter_);
     std::uint64_t g = (1ull << groups::kBroken) - 1;
     for (int b = 0; b < 0x80; ++b)
       if (r_.scan.step(state, b) != state) g &= ~(1ull << groups::of_ascii(b));
     if (!wide_loops(state)) g &= ~(1ull << groups::kWide);
-    return loops_[state] = g;
+    if (state >= static_cast<Id>(loops_.size())) loops_.resize(static_cast<std::size_t>(state) + 64, kUnknownLoops);
+    return loops_[static_cast<std::size_t>(state)] = g;
   }
   bool wide_loops(Id q) {
     static constexpr struct { int lead_lo, lead_hi, second_lo, second_hi, more; } forms[] = {
@@ -633,7 +633,7 @@ class RuleMasks {
     }
     if (nodes_[v.at].result < 0) {
       ViewLearning again{l, view, {slot}, {}, {}, root, {}};
-      walk(0, view.trie.size(), {begin(l.slots[slot], 0)}, again);
+      walk(0, view.trie.size(), {begin(l.slots[slot], 0)}, again, 0);
       nodes_[again.at].result = static_cast<std::int32_t>(view_results_.size());
       bytes_ += again.result.ids.size() * 4 + again.result.rare.size() * 4 + 80;
       view_results_.push_back(std::move(again.result));
@@ -643,11 +643,13 @@ class RuleMasks {
     for (std::int32_t t : x.ids) set(l.row.data(), t);
     for (std::int32_t node : x.rare) l.rare.push_back({number, node, static_cast<Id>(slot), kNone, 0});
   }
-  void walk(std::int32_t first, std::int32_t stop, const std::vector<Reading>& from, ViewLearning& l) {
+  void walk(std::int32_t first, std::int32_t stop, const std::vector<Reading>& from, ViewLearning& l, std::size_t depth) {
     const TrieView& view = l.view.trie;
+    if (depth >= levels_.size()) levels_.emplace_back();
+    std::vector<Reading>& next = levels_[depth];  // one buffer a level: most nodes have one reading
     for (std::int32_t i = first; i < stop; i = view.end[i]) {
       ++stats.nodes;
-      std::vector<Reading> next;
+      next.clear();
       bool rare = false;
       for (const Reading& x : from) step(x, view.byte[i], next, l, rare);
       if (rare) l.result.rare.push_back(i);
@@ -658,7 +660,7 @@ class RuleMasks {
       }
       bool all = view.end[i] > i + 16 && !rare && next.size() == 1 && (l.view.below[static_cast<std::size_t>(i)] & ~loops_of(next[0].state)) == 0;
       for (std::int32_t k = view.first[i]; k < view.first[all ? view.end[i] : i + 1]; ++k) l.result.ids.push_back(view.tokens[k]);
-      if (!all && view.end[i] > i + 1) walk(i + 1, view.end[i], next, l);
+      if (!all && view.end[i] > i + 1) walk(i + 1, view.end[i], next, l, depth + 1);
     }
   }
   Place place(const ViewLearning& l, Id slot) const { return l.whole.slots[l.slots[static_cast<std::size_t>(slot)]]; }
@@ -761,7 +763,8 @@ class RuleMasks {
   std::unordered_map<Id, const Mask*> masks_;  // by alternative; into `own_` and `results_`
   std::deque<Mask> own_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Interior>> interiors_;
-  std::unordered_map<Id, std::uint64_t> loops_;
+  static constexpr std::uint64_t kUnknownLoops = ~0ull;  // no set of groups: kBroken never loops
+  std::vector<std::uint64_t> loops_;  // by lexer state
   std::map<ByteSet, std::vector<std::uint32_t>> cuts_;
   std::deque<View> views_;
   std::map<std::vector<std::int32_t>, std::int32_t> view_ids_;
@@ -770,6 +773,7 @@ class RuleMasks {
   std::unordered_map<std::uint64_t, std::int32_t> edges_;
   std::deque<Result> results_;
   std::deque<ViewResult> view_results_;
+  std::deque<std::vector<Reading>> levels_;
   Slots slots_;
   std::vector<std::string> lines_{std::string()};
   const std::string no_line_;

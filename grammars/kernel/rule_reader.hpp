@@ -222,8 +222,7 @@ class RuleReader {
   // The terminals alive in `state` that are separable from whatever may follow them, cheapest first (a list of
   // `Chart::lists`). A lexeme in `state` at a set is live if one of them is `finishable` there.
   Id ways(Id state) {
-    auto it = ways_.find(state);
-    if (it != ways_.end()) return it->second;
+    if (state < static_cast<Id>(ways_.size()) && ways_[static_cast<std::size_t>(state)] != kNone) return ways_[static_cast<std::size_t>(state)];
     Meter::Apart apart(meter_);
     std::vector<std::pair<std::int64_t, Id>> found;
     std::vector<Id> parts(scan.begin(state), scan.end(state)), ordered;
@@ -232,7 +231,8 @@ class RuleReader {
         found.emplace_back(g.terminals[parts[i]].cost, parts[i]);
     std::sort(found.begin(), found.end());
     for (auto& f : found) ordered.push_back(f.second);
-    return ways_[state] = chart.lists.add(ordered);
+    if (state >= static_cast<Id>(ways_.size())) ways_.resize(static_cast<std::size_t>(state) + 64, kNone);
+    return ways_[static_cast<std::size_t>(state)] = chart.lists.add(ordered);
   }
   // May what follows one of `ways` at `set` be finished? Exactly the first one asked for is true, mostly.
   bool finishable(Id set, Id ways) {
@@ -814,7 +814,7 @@ class RuleReader {
   std::unordered_map<Id, Config> document_configs_;
   Separability separability_;
   std::vector<bool> separable_terminal_;
-  std::unordered_map<Id, Id> ways_;
+  std::vector<Id> ways_;  // by lexer state
   std::unordered_map<Id, Finals> finals_;
   std::unordered_map<Id, bool> good_;
   std::unordered_map<std::uint64_t, bool> finishable_, can_end_;
