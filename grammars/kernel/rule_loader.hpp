@@ -12,9 +12,9 @@ struct LoadedRules {
 
 class RuleLoader {
  public:
-  // `special_cost`: by name, whether the vocabulary has such a token; a terminal without one derives nothing.
   RuleLoader(const Loader& loader, RegexStore& re, Meter& meter) : loader_(loader), re_(re), meter_(meter) {}
 
+  // `specials`: ids of special tokens by name. Throws SourceError for what is no grammar, or asks for an unknown token.
   LoadedRules load(Id root, const std::unordered_map<std::string, std::vector<std::int32_t>>& specials) {
     const PackedNode& n = loader_.node(root);
     x_ = n.operands, left_ = n.count;

@@ -5,10 +5,11 @@
 //   exits      tokens that end it and go on: for each way to end it, the distinct tails, merged into a small trie that is
 //              judged from the parser set that follows;
 //   follow     if the lexeme may end before the first byte: the mask of what follows, cut to tokens whose first byte ends it.
-// A judgement of a trie is memoised as a decision tree over what it observed: the terminals that can be taken after each
-// sequence of lexemes that its paths complete. Sets that differ deep in the stack share it; a hit costs one parser move
-// for each question. What depends on more than that (obligations, embedded documents, line ends inside a tail) is set
-// aside as *rare* and stepped through afresh.
+// All exits together are judged by a decision tree over what they observe: the terminals that can be taken after each
+// sequence of lexemes that their paths complete. Sets that differ deep in the stack share it; a hit costs one parser move
+// for each question. Each trie of tails has a tree of its own too, so that what is new in one is not walked in the others.
+// What depends on more than that (obligations, embedded documents, line ends inside a tail) is set aside as *rare* and
+// stepped through afresh.
 //
 // Finished masks are kept by alternative, as id lists or rows. All memos are bounded together and dropped together.
 // Not thread-safe; masks are copied out.

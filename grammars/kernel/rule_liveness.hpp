@@ -1,0 +1,323 @@
+// Which readings can be finished.
+//
+// Under "any", where no terminal forbids what follows, all: whatever lexeme comes next may end where the parser needs it
+// to. Under "longest" a lexeme may swallow what follows. An alternative without obligations is live if a terminal alive in
+// it is *separable* (`Separability`), by induction along the canonical derivation: finish the lexeme, begin the next one
+// with a byte that does not extend it. Where all terminals of the grammar are separable that needs no look at the parser.
+// Otherwise the derivation is followed, set by set, with the terminals that compete at each (`good`), each set once. What
+// remains, obligations above all, is decided by a charged best-first search for a completion, exact or LimitError. Every
+// answer is remembered. Not thread-safe.
+#pragma once
+#include "readings.hpp"
+#include "separable.hpp"
+
+namespace constrain {
+
+class RuleLiveness : public Readings {
+ public:
+  RuleLiveness(Rules rules, RegexStore& re, Meter& meter, Reader* documents, std::unordered_map<Id, Document> roots,
+               std::unordered_map<std::int32_t, std::vector<Id>> specials)
+      : Readings(std::move(rules), re, meter, documents, std::move(roots), std::move(specials)), separability_(g, re, meter) {
+    find_separable();
+  }
+
+  // Terminals for which liveness needs a search, because what follows may merge with them.
+  std::vector<Id> inseparable() const {
+    std::vector<Id> out;
+    for (std::size_t t = 0; t < g.terminals.size(); ++t)
+      if (!separable_terminal_[t] && (g.parsed[t] || g.terminals[t].ignored || g.terminals[t].inside)) out.push_back(static_cast<Id>(t));
+    return out;
+  }
+  // Is `a` live by the induction of the file's comment? False negatives are searched for.
+  bool plainly_live(const Alternative& a) {
+    if (a.obligations) return false;
+    if (a.phase == kEmbedded) return separable_ || good(chart.go(a.set, chart.lists.add({document(a).terminal})));
+    if (a.phase == kFresh) return separable_ || good(a.set);
+    if (a.phase == kLineStart) return separable_ || good(a.set);
+    std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
+    for (std::size_t i = 0; i < parts.size(); i += 2) {
+      Id t = parts[i];
+      if (separable_) {
+        if (separable_terminal_[t]) return true;
+        continue;
+      }
+      bool stays = g.terminals[t].ignored || g.terminals[t].inside;
+      Id next = stays ? a.set : chart.go(a.set, chart.lists.add({t}));
+      if (chart.dead(next) || !(separable_terminal_[t] || stands_apart(a.state, t, next))) continue;
+      if (good(next)) return true;
+    }
+    return false;
+  }
+  bool live(const Alternative& a) {
+    if (a.phase == kFresh ? chart.dead(a.set) : a.phase != kEmbedded && !a.state) return false;
+    if (plainly_live(a)) return true;
+    if (a.obligations && a.phase == kInside && !lexeme_can_end(a.state, a.obligations)) return false;
+    if (!a.obligations && a.phase == kInside && final_ends(a.state).only) {
+      for (Id terminals : final_ends(a.state).terminals)
+        for (const Place& p : after(a.set, a.layout, terminals))
+          if (ends_text(p)) return true;
+      return false;
+    }
+    Id id = intern(a);
+    auto it = searched_.find(id);
+    if (it == searched_.end()) {
+      Meter::Apart apart(meter_);
+      bool found = search(a, nullptr);
+      it = searched_.emplace(id, Searched{found, apart.work()}).first;
+    }
+    meter_.charge(Meter::price(it->second.work));
+    return it->second.live;
+  }
+  // The terminals alive in `state` that are separable from whatever may follow them, cheapest first (a list of
+  // `Chart::lists`). A lexeme in `state` at a set is live if one of them is `finishable` there.
+  Id ways(Id state) {
+    if (state < static_cast<Id>(ways_.size()) && ways_[static_cast<std::size_t>(state)] != kNone) return ways_[static_cast<std::size_t>(state)];
+    Meter::Apart apart(meter_);
+    std::vector<std::pair<std::int64_t, Id>> found;
+    std::vector<Id> parts(scan.begin(state), scan.end(state)), ordered;
+    for (std::size_t i = 0; i < parts.size(); i += 2)
+      if (separable_terminal_[parts[i]] || (!separable_ && separability_.apart(parts[i], extending(state, parts[i]))))
+        found.emplace_back(g.terminals[parts[i]].cost, parts[i]);
+    std::sort(found.begin(), found.end());
+    for (auto& f : found) ordered.push_back(f.second);
+    if (state >= static_cast<Id>(ways_.size())) ways_.resize(static_cast<std::size_t>(state) + 64, kNone);
+    return ways_[static_cast<std::size_t>(state)] = chart.lists.add(ordered);
+  }
+  // May what follows one of `ways` at `set` be finished? Exactly the first one asked for is true, mostly.
+  bool finishable(Id set, Id ways) {
+    if (separable_) return ways != 0;
+    std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(ways);
+    auto it = finishable_.find(key);
+    if (it != finishable_.end()) return it->second;
+    Meter::Apart apart(meter_);
+    bool any = false;
+    std::vector<Id> order(chart.lists.begin(ways), chart.lists.end(ways));
+    for (std::size_t i = 0; i < order.size() && !any; ++i) {
+      const Terminal& t = g.terminals[order[i]];
+      any = good(t.ignored || t.inside ? set : chart.go(set, chart.lists.add({order[i]})));
+    }
+    return finishable_[key] = any;
+  }
+  bool needs_finishing() const { return !separable_; }
+  // A lexeme in `state` ends as `e` and byte `b` follows: may a lexeme that begins at `p` with that byte end in turn?
+  bool may_follow(const Place& p, Id state, const Scanner::End& e, int b) {
+    if (has_documents() && begins_document(p.set, b)) return true;
+    Id next = g.longest ? scan.step(state, b) : 0, longer = next ? scan.no_longer_match(next, 0) : 0;
+    if (longer == kNone) return false;
+    Id asked = scan.step_obligations(e.obligations, b), begun = scan.step(fresh(p).state, b);
+    return asked != kNone && begun && lexeme_can_end(begun, scan.join(asked, longer));
+  }
+
+  std::size_t bytes() const { return Readings::bytes() + (searched_.size() + good_.size() + finishable_.size() + can_end_.size()) * 40 + extending_.size() * 64; }
+
+ protected:
+  // ------------------------------------------------------------------ search
+  // A lower bound of the bytes that finish `a`.
+  std::int64_t bound(const Alternative& a) {
+    if (a.phase == kFresh) return chart.cost(a.set);
+    if (a.phase == kLineStart) return 0;
+    if (a.phase == kEmbedded) return chart.cost(chart.go(a.set, chart.lists.add({document(a).terminal})));
+    std::int64_t best = Rules::kInfinite;
+    for (std::size_t i = 0, n = static_cast<std::size_t>(scan.end(a.state) - scan.begin(a.state)); i < n; i += 2) {
+      Id t = scan.begin(a.state)[i], r = scan.begin(a.state)[i + 1];
+      best = std::min(best, re_.distance(r) + cost_after(a.set, t));
+    }
+    return best;
+  }
+  std::int64_t cost_after(Id set, Id terminal) {
+    std::int64_t best = g.terminals[terminal].ignored || g.terminals[terminal].inside ? chart.cost(set) : Rules::kInfinite;
+    return std::min(best, chart.cost(chart.go(set, chart.lists.add({terminal}))));
+  }
+  // Best-first search for a completion of `from`; false if there is none. The first byte of the one found goes to `first`
+  // (-1: none is needed). Stops at what is plainly live if only liveness is asked for.
+  bool search(const Alternative& from, int* first) {
+    struct Node {
+      Id id;
+      std::int64_t depth;
+      int byte;
+    };
+    using Entry = std::pair<std::int64_t, std::size_t>;  // bound of the whole, node: ties go to the node found first
+    std::priority_queue<Entry, std::vector<Entry>, std::greater<Entry>> queue;
+    std::vector<Node> nodes{{intern(from), 0, -1}};
+    std::unordered_set<Id> seen{nodes[0].id};
+    queue.emplace(0, 0);
+    while (!queue.empty()) {
+      std::size_t at = queue.top().second;
+      queue.pop();
+      Node node = nodes[at];
+      Alternative a = alternative(node.id);
+      meter_.charge(8);
+      if (accepting(a) || (plainly_live(a) && (at > 0 || !first))) {
+        if (first) *first = node.byte;
+        return true;
+      }
+      for (int b = 0; b < 256; ++b) {
+        if (!has(re_.alphabet(), b)) continue;
+        std::vector<Alternative> next;
+        step(a, b, next);
+        for (const Alternative& x : next) {
+          std::int64_t rest = x.phase == kFresh && chart.dead(x.set) ? Rules::kInfinite : bound(x);
+          if (rest >= Rules::kInfinite || !seen.insert(intern(x)).second) continue;
+          nodes.push_back({intern(x), node.depth + 1, node.byte < 0 ? b : node.byte});
+          queue.emplace(node.depth + 1 + rest, nodes.size() - 1);
+        }
+      }
+    }
+    return false;
+  }
+
+ private:
+  // ------------------------------------------------------------------ canonical derivations
+  void find_separable() {
+    bool forbids = g.longest;
+    for (const Terminal& t : g.terminals) forbids = forbids || t.unless != kNone;
+    if (!forbids) {
+      separable_terminal_.assign(g.terminals.size(), true);
+      separable_ = true;
+      return;
+    }
+    separability_.find(std::unordered_map<Id, ByteSet>(document_starts_.begin(), document_starts_.end()));
+    separable_terminal_ = separability_.separable;
+    separable_ = separability_.all;
+  }
+  // Does the canonical continuation of `set` go on to the end, each terminal apart from the next?
+  bool good(Id set) {
+    Meter::Apart apart(meter_);
+    std::vector<Id> path;
+    bool result = true;
+    for (Id s = set;;) {
+      auto it = good_.find(s);
+      if (it != good_.end()) {
+        result = it->second;
+        break;
+      }
+      meter_.charge();
+      path.push_back(s);
+      if (chart.dead(s)) {
+        result = false;
+        break;
+      }
+      Id u = chart.next_terminal(s);
+      if (u == kNone) break;
+      Id terminals = chart.lists.add({u});
+      if (g.terminals[u].kind == TerminalKind::Regex) {
+        Id state = scan.start(chart.allowed(s), false), end = state;
+        if (!separable_terminal_[u] && !(stands_apart(state, u, chart.go(s, terminals)) &&
+                                         (!g.layout.on || stands_apart(scan.start(chart.allowed(s), true), u, chart.go(s, terminals))))) {
+          result = false;
+          break;
+        }
+        for (char b : re_.shortest(g.terminals[u].regex)) end = scan.step(end, static_cast<unsigned char>(b));
+        if (end && !scan.ends(end).empty()) terminals = scan.ends(end)[0].terminals;
+      }
+      s = with_interludes(chart.go(s, terminals));
+    }
+    for (Id s : path) good_[s] = result;
+    return result;
+  }
+  // After a match of `terminal` from `state` on, may the canonical continuation of `next` follow?
+  bool stands_apart(Id state, Id terminal, Id next) {
+    if (!separability_.prevails(terminal)) return false;
+    const ByteSet& more = extending(state, terminal);
+    Id u = chart.next_terminal(next);
+    while (u != kNone && g.terminals[u].kind == TerminalKind::Layout) next = chart.go(next, chart.lists.add({u})), u = chart.next_terminal(next);
+    return u == kNone || separability_.goes_on(u, more, g.terminals[terminal].inside);
+  }
+  // Bytes that may extend a match of `terminal` from `state` on, given the terminals that compete there.
+  const ByteSet& extending(Id state, Id terminal) {
+    std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(terminal);
+    auto it = extending_.find(key);
+    if (it != extending_.end()) return it->second;
+    Meter::Apart apart(meter_);
+    ByteSet out{};
+    Id unless = g.terminals[terminal].unless;
+    if (unless != kNone) out = separability_.alive(unless);
+    std::vector<Id> open{state};
+    std::unordered_set<Id> seen{state};
+    while (!open.empty()) {
+      Id at = open.back();
+      open.pop_back();
+      bool ends = re_.nullable(scan.residual(at, terminal));
+      meter_.charge(4);
+      for (int b = 0; b < 256; ++b) {
+        Id next = scan.step(at, b);
+        if (!next) continue;
+        if (ends && g.longest) put(out, b);
+        if (scan.residual(next, terminal) != RegexStore::kEmpty && seen.insert(next).second) open.push_back(next);
+      }
+    }
+    return extending_[key] = out;
+  }
+
+  // ------------------------------------------------------------------ lexemes under obligations
+  // Is there a way to end the lexeme in progress that breaks no obligation, whatever the parser wants?
+  bool lexeme_can_end(Id state, Id obligations) {
+    std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(obligations);
+    auto it = can_end_.find(key);
+    if (it != can_end_.end()) return it->second;
+    Meter::Apart apart(meter_);
+    std::vector<std::pair<Id, Id>> open{{state, obligations}};
+    std::unordered_set<std::uint64_t> seen{key};
+    bool found = false;
+    while (!open.empty() && !found) {
+      auto [at, asked] = open.back();
+      open.pop_back();
+      found = !scan.ends(at).empty();
+      meter_.charge(4);
+      for (int b = 0; b < 256 && !found; ++b) {
+        Id next = scan.step(at, b), still = next ? scan.step_obligations(asked, b) : kNone;
+        if (still == kNone) continue;
+        if (seen.insert(static_cast<std::uint64_t>(next) << 32 | static_cast<std::uint32_t>(still)).second) open.emplace_back(next, still);
+      }
+    }
+    return can_end_[key] = found;
+  }
+  // The ends of a lexeme after which no character may follow; `only`: it has no others.
+  struct Finals {
+    bool only = true;
+    std::vector<Id> terminals;
+  };
+  const Finals& final_ends(Id state) {
+    auto it = finals_.find(state);
+    if (it != finals_.end()) return it->second;
+    Meter::Apart apart(meter_);
+    Finals found;
+    std::vector<Id> open{state};
+    std::unordered_set<Id> seen{state};
+    while (!open.empty() && found.only) {
+      Id at = open.back();
+      open.pop_back();
+      meter_.charge(4);
+      for (std::size_t i = 0; i < scan.ends(at).size() && found.only; ++i) {
+        Scanner::End e = scan.ends(at)[i];
+        found.only = false;
+        for (const Id* p = scan.lists.begin(e.obligations); p < scan.lists.end(e.obligations); p += 3)
+          if (p[0] == Scanner::kNever && p[2] == kNone && !re_.live(re_.conj({re_.any_char(), re_.negate(p[1])}))) found.only = true;
+        if (std::find(found.terminals.begin(), found.terminals.end(), e.terminals) == found.terminals.end()) found.terminals.push_back(e.terminals);
+      }
+      for (int b = 0; b < 256; ++b)
+        if (Id next = scan.step(at, b); next && seen.insert(next).second) open.push_back(next);
+    }
+    return finals_[state] = std::move(found);
+  }
+  struct Searched {
+    bool live;
+    std::int64_t work;
+  };
+
+  Separability separability_;
+
+ protected:
+  std::vector<bool> separable_terminal_;
+
+ private:
+  bool separable_ = false;
+  std::vector<Id> ways_;  // by lexer state
+  std::unordered_map<Id, Finals> finals_;
+  std::unordered_map<Id, bool> good_;
+  std::unordered_map<std::uint64_t, bool> finishable_, can_end_;
+  std::unordered_map<std::uint64_t, ByteSet> extending_;
+  std::unordered_map<Id, Searched> searched_;
+};
+
+}  // namespace constrain
