@@ -359,9 +359,10 @@ def c_verdict(text: str) -> Verdict:
         return "context" if b"empty declaration" in run.stderr else "valid"
     errors = [line for line in run.stderr.decode(errors="replace").split("\n") if " error:" in line]
     names = r"unknown type name|undeclared|incomplete type|before .[A-Za-z_]\w*.$"
-    if re.search(names, errors[0]):
-        return None
-    return "invalid" if any(_C_INVALID.search(e) for e in errors) else "context"
+    plain = list(itertools.takewhile(lambda e: not re.search(names, e), errors))  # what follows may be its consequence
+    if any(_C_INVALID.search(e) for e in plain):
+        return "invalid"
+    return "context" if len(plain) == len(errors) else None
 
 
 def c_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
