@@ -372,6 +372,7 @@ class Liveness : public ValueStore {
   bool simple_live(const Simple& s, Id seen) {
     Id required = static_cast<Id>(s.required.size());
     if (required > s.most || s.least > s.most) return false;
+    if ((!has(spelled_, '"') || !has(spelled_, ':')) && std::max(required, s.least) > 0) return false;
     if (!has(spelled_, ',') && std::max(required, s.least) > 1) return false;
     if (required && !required_possible(s)) return false;
     if (source_order && required)

@@ -62,7 +62,7 @@ class Loader {
   }
 
  private:
-  enum Type : std::uint8_t { kConstant, kRegexType, kFormula, kValueType, kRoot };
+  enum Type : std::uint8_t { kConstant, kRegexType, kNumberType, kArrayType, kObjectType, kValueType, kRoot };
 
   [[noreturn]] static void bad(const char* what) { throw SourceError(0, what); }
   static void need(const PackedNode& n, std::size_t count) {
@@ -74,9 +74,10 @@ class Loader {
       bad("an operand refers to a later node");
     return static_cast<Id>(operand);
   }
-  Id formula(std::int64_t operand) const {
+  // A predicate of the algebra `type`, or a constant.
+  Id formula(std::int64_t operand, Type type) const {
     Id i = check(operand);
-    if (types_[i] != kFormula && types_[i] != kConstant) bad("a predicate on a number, array or object was expected");
+    if (types_[i] != type && types_[i] != kConstant) bad("a predicate on a number, array or object was expected");
     return ids_[i];
   }
   Id value(std::int64_t operand) const {
@@ -121,35 +122,36 @@ class Loader {
       case kOpAnd: case kOpOr: case kOpNot: case kOpOneOf: return boolean(n);
       case kOpAtLeast: case kOpMoreThan:
         need(n, 3);
-        return set(kFormula, v_.fs.literal(n.op == kOpAtLeast ? Atom::AtLeast : Atom::MoreThan,
+        return set(kNumberType, v_.fs.literal(n.op == kOpAtLeast ? Atom::AtLeast : Atom::MoreThan,
                                            v_.numbers.threshold(std::string(blob(x[1])), x[2]), x[0] < 0 ? -1 : 1));
       case kOpMultipleOf:
         need(n, 2);
-        return set(kFormula, v_.fs.literal(Atom::Multiple, v_.numbers.modulus(std::string(blob(x[0])), x[1])));
-      case kOpIntegral: return set(kFormula, v_.fs.literal(Atom::Integral, 0));
+        return set(kNumberType, v_.fs.literal(Atom::Multiple, v_.numbers.modulus(std::string(blob(x[0])), x[1])));
+      case kOpIntegral: return set(kNumberType, v_.fs.literal(Atom::Integral, 0));
       case kOpItems: {
         need(n, 2);
         need(n, 2 + static_cast<std::size_t>(std::max<std::int64_t>(x[0], 0)));
         ItemBundle b;
         for (std::int64_t k = 0; k < x[0]; ++k) b.prefix.push_back(value(x[1 + k]));
         b.rest = value(x[1 + x[0]]);
-        if (b.prefix.empty() && b.rest == Values::kAny) return set(kFormula, FormulaStore::kTrue);
-        return set(kFormula, v_.fs.literal(Atom::Items, v_.item_bundle(std::move(b)), 0));
+        if (b.prefix.empty() && b.rest == Values::kAny) return set(kArrayType, FormulaStore::kTrue);
+        return set(kArrayType, v_.fs.literal(Atom::Items, v_.item_bundle(std::move(b)), 0));
       }
       case kOpItemCount:
         need(n, 2);
-        return set(kFormula, x[0] <= 0 ? FormulaStore::kTrue : v_.fs.literal(Atom::ItemCount, bound(x[0]), value(x[1])));
-      case kOpUnique: return set(kFormula, v_.fs.literal(Atom::Unique, 0));
-      case kOpUnevaluatedItems: case kOpUnevaluatedProperties: return set(kFormula, unevaluated(n));
-      case kOpProperties: return set(kFormula, properties(n));
+        return set(kArrayType, x[0] <= 0 ? FormulaStore::kTrue : v_.fs.literal(Atom::ItemCount, bound(x[0]), value(x[1])));
+      case kOpUnique: return set(kArrayType, v_.fs.literal(Atom::Unique, 0));
+      case kOpUnevaluatedItems: return set(kArrayType, unevaluated(n));
+      case kOpUnevaluatedProperties: return set(kObjectType, unevaluated(n));
+      case kOpProperties: return set(kObjectType, properties(n));
       case kOpRequired: {
         std::vector<Id> names;
         for (std::size_t k = 0; k < n.count; ++k) names.push_back(v_.name(blob(x[k])));
-        return set(kFormula, v_.required_atom(std::move(names)));
+        return set(kObjectType, v_.required_atom(std::move(names)));
       }
       case kOpPropertyCount:
         need(n, 3);
-        return set(kFormula, x[0] <= 0 ? FormulaStore::kTrue : v_.count_atom(bound(x[0]), x[1] < 0 ? kNone : regex(x[1]), value(x[2])));
+        return set(kObjectType, x[0] <= 0 ? FormulaStore::kTrue : v_.count_atom(bound(x[0]), x[1] < 0 ? kNone : regex(x[1]), value(x[2])));
       case kOpValue: return set(kValueType, record(n));
       case kOpReserved: return;
       case kOpJson: case kOpGrammar: return set(kRoot, 0);
@@ -218,8 +220,10 @@ class Loader {
   Id record(const PackedNode& n) {
     need(n, kParts);
     Record r;
-    for (int p = 0; p < 3; ++p) r[p] = formula(n.operands[p]) == FormulaStore::kTrue;
-    for (Part p : {kNumber, kArray, kObject}) r[p] = formula(n.operands[p]);
+    for (int p = 0; p < 3; ++p) r[p] = formula(n.operands[p], kConstant) == FormulaStore::kTrue;
+    r[kNumber] = formula(n.operands[kNumber], kNumberType);
+    r[kArray] = formula(n.operands[kArray], kArrayType);
+    r[kObject] = formula(n.operands[kObject], kObjectType);
     r[kString] = regex(n.operands[kString]);
     if (r[kString] != RegexStore::kEmpty) r[kString] = v_.re.conj({v_.re.text(), r[kString]});
     return v_.value_of(r);
@@ -234,7 +238,7 @@ class Loader {
     }
     std::vector<Id> parts;
     for (std::size_t k = 0; k < n.count; ++k)
-      parts.push_back(t == kRegexType ? regex(n.operands[k]) : t == kValueType ? value(n.operands[k]) : formula(n.operands[k]));
+      parts.push_back(t == kRegexType ? regex(n.operands[k]) : t == kValueType ? value(n.operands[k]) : formula(n.operands[k], t));
     if (t == kRegexType) return set(t, regex_boolean(n.op, parts));
     if (t == kValueType) return set(t, value_boolean(n.op, parts));
     switch (n.op) {

@@ -89,3 +89,9 @@ def test_escapes_that_spell_everything_need_whole_characters():
     tokens = (*single('"0123456789abcdefu\\'), b"\xc3", b"\xa9")
     with pytest.raises(constrain.UnsupportedFeature, match="UTF-8"):
         constrain.compile(constrain.json_schema({"type": "string"}), vocabulary(*tokens))
+
+
+@pytest.mark.parametrize("tokens", ["{},", '{},"', "{},:"])
+def test_members_need_quotes_and_colons(tokens):
+    with pytest.raises(constrain.EmptyLanguage):
+        constrain.compile(constrain.json_schema({"minProperties": 3, "type": "object"}), vocabulary(*single(tokens)))
