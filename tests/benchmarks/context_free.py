@@ -1,13 +1,16 @@
 """Context-free grammars in figures: compile, mask and advance beside peers, bundled grammars on real texts, and growth.
 
-    python tests/benchmarks/context_free.py [--tokenizer PATH] [--texts N] [--seed S] [--engines NAMES] [--growth N,N,...]
+    python tests/benchmarks/context_free.py [--tokenizer PATH] [--texts N] [--seconds S] [--engines NAMES] [--growth N,N]
 
 *Side by side*: one grammar text in the Lark dialect that llguidance and XGrammar share, one list of texts and token ids for
-all engines (peers that are not installed are left out). *Library*: bundled grammars, ours alone, on files of the standard
-library and texts below. Every text is read token by token: fill the mask, advance, look the token up in the mask; then the
-end-of-text token. A text is read if all of its tokens were in their masks and taken. *Cold*: the first visit, directly
-after the compilation with nothing else in our engine, over all valid texts in order. *Warm*: the same texts again in the same
-process with the same compiled object. Wrong texts are read as well, and count in the verdicts alone.
+all engines. Peers that are not installed are left out, and so are the texts that begin after S seconds of a pass. *Library*:
+bundled grammars, ours alone, on files of the standard library and texts below.
+
+Every text is read token by token: fill the mask, advance, look the token up in the mask; then the end-of-text token. A text is
+read if all of its tokens were in their masks and taken. *Cold*: the first visit, directly after the compilation with nothing
+else in our engine, over all valid texts in order. *Warm*: the same texts again in the same process with the same compiled
+object. Wrong texts are read as well, and count in the verdicts alone. *MiB*: what our automaton keeps for its rules after
+both passes; where its memos outgrew their budget in the warm pass and were emptied, that is said.
 
 *Growth*: one token a byte, so that a text of n brackets or elements has as many tokens, and what the automaton keeps for its
 rules at the end of the text, with the matcher alive. Both should be constant per token.
@@ -39,7 +42,7 @@ import numpy as np
 import constrain
 
 STDLIB = Path(sysconfig.get_path("stdlib"))
-PYTHON_FILES = ("bisect.py", "heapq.py", "textwrap.py", "json/decoder.py", "contextlib.py")
+PYTHON_FILES = ("json/scanner.py", "bisect.py", "fnmatch.py", "json/decoder.py", "heapq.py", "textwrap.py")
 
 JSON = r"""
 start: value
@@ -367,6 +370,9 @@ class Compiled(Protocol):
     def begin(self, spare: bool) -> Calls:
         """At the start of a text. `spare`: the text may be refused, which some engines do not come back from."""
 
+    def memory(self) -> tuple[int, int]:
+        """Bytes kept for the rules, and how often memos were emptied so far; zeros where an engine does not say."""
+
 
 class Engine(Protocol):
     name: str
@@ -392,6 +398,10 @@ class OursCompiled:
     def begin(self, spare: bool) -> Calls:
         matcher = self.automaton.matcher()
         return Calls(functools.partial(matcher.fill_mask, self.row), matcher.advance, self.row)
+
+    def memory(self) -> tuple[int, int]:
+        kernel = self.automaton.kernel
+        return kernel.rule_bytes, kernel.rule_stats().get("memo_clears", 0)
 
 
 class LLGuidance:
@@ -424,6 +434,9 @@ class LLGuidanceCompiled:
         fill = functools.partial(matcher.unsafe_compute_mask_ptr, self.row.ctypes.data, self.row.nbytes)
         return Calls(fill, matcher.consume_token, self.row)
 
+    def memory(self) -> tuple[int, int]:
+        return 0, 0
+
 
 class XGrammar:
     name = "XGrammar"
@@ -447,6 +460,9 @@ class XGrammarCompiled:
         matcher = self.module.GrammarMatcher(self.compiled)
         fill = functools.partial(matcher.fill_next_token_bitmask, self.rows)
         return Calls(fill, matcher.accept_token, self.rows[0])
+
+    def memory(self) -> tuple[int, int]:
+        return 0, 0
 
 
 ENGINES: dict[str, Callable[[Any, constrain.Vocabulary], Engine]] = {
@@ -477,6 +493,9 @@ class Figures:
     compile: int = 0
     cold: list[int] = field(default_factory=list)
     warm: list[int] = field(default_factory=list)
+    read: int = 0  # valid texts begun before the time was spent
+    bytes: int = 0  # kept for the rules; 0 where unknown
+    cleared: int = 0  # how often memos were emptied in the warm pass
     accepted: int = 0
     refused: int = 0
     disagreements: int = 0
@@ -500,9 +519,12 @@ def read(calls: Calls, ids: Sequence[int], times: list[int]) -> tuple[int, int]:
 
 
 def measure(
-    engine: Engine, case: Case, encode: Callable[[str], list[int]], vocabulary: constrain.Vocabulary
+    engine: Engine, case: Case, encode: Callable[[str], list[int]], vocabulary: constrain.Vocabulary, seconds: float
 ) -> Figures:
-    """Compiles with our engine emptied, and reads all texts twice. Raises what `compile` raises."""
+    """Compiles with our engine emptied, and reads the texts twice, each time until `seconds` are spent.
+
+    Raises what `compile` raises.
+    """
     figures = Figures()
     vocabulary.clear()
     gc.collect()
@@ -512,12 +534,18 @@ def measure(
         compiled = engine.compile(case)
         figures.compile = time.thread_time_ns() - begin
         for times in (figures.cold, figures.warm):
-            figures.accepted = figures.refused = 0
+            figures.accepted = figures.refused = figures.read = 0
+            cleared = compiled.memory()[1]
             figures.wrong = []
             for text in case.valid:
+                if sum(times) > seconds * 1e9:
+                    break
+                figures.read += 1
                 whole, where = judge(compiled, encode(text), text, times, figures, spare=False)
                 figures.accepted += whole
                 figures.wrong += [] if whole else [f"refuses valid text {where}"]
+            figures.bytes, clears = compiled.memory()
+            figures.cleared = clears - cleared
             for text in case.wrong:
                 whole, _ = judge(compiled, encode(text), text, [], figures, spare=True)
                 figures.refused += not whole
@@ -553,25 +581,33 @@ def growth_case(name: str, n: int) -> Case:
     return Case(name, functools.partial(constrain.lark, grammar), grammar, [text(n)], [])
 
 
-def grow(engine: Engine, case: Case, vocabulary: constrain.Vocabulary) -> tuple[list[int], int, int, bool]:
-    """Nanoseconds a token; bytes for the rules before and after the text (0 for peers); was it read to its end?"""
+def grow(
+    engine: Engine, case: Case, vocabulary: constrain.Vocabulary, seconds: float
+) -> tuple[list[int], int, int, str]:
+    """Nanoseconds a token; bytes for the rules before and after the text (0 for peers); why the text was not finished."""
     single = {
         token: i for i, token in reversed(list(enumerate(vocabulary.tokens))) if token is not None and len(token) == 1
     }
-    ids = [single[bytes([b])] for b in case.valid[0].encode()]
+    ids = [*(single[bytes([b])] for b in case.valid[0].encode()), vocabulary.eos_token_ids[0]]
     vocabulary.clear()
     gc.collect()
     compiled = engine.compile(case)
-    kernel = compiled.automaton.kernel if isinstance(compiled, OursCompiled) else None
-    calls, times = compiled.begin(spare=True), list[int]()
-    before = kernel.rule_bytes if kernel else 0
-    taken, _ = read(calls, [*ids, vocabulary.eos_token_ids[0]], times)
-    return times, before, kernel.rule_bytes if kernel else 0, taken == len(ids) + 1
+    calls, times, why = compiled.begin(spare=True), list[int](), ""
+    before, _ = compiled.memory()
+    for part in range(0, len(ids), 100):
+        taken, _ = read(calls, ids[part : part + 100], times)
+        if taken < len(ids[part : part + 100]):
+            why = f"refused at token {part + taken}"
+        elif sum(times) > seconds * 1e9 and len(times) < len(ids):
+            why = f"stopped after {seconds:g} s"
+        if why:
+            break
+    return times, before, compiled.memory()[0], why
 
 
 # ---------------------------------------------------------------------- printing
 def line(*cells: object) -> None:
-    widths = (16, 12, 10, 10, 9, 7) + (8,) * 6
+    widths = (16, 12, 10, 10, 9, 7) + (8,) * 7
     text = "".join(
         f"{c!s:<{w}}" if i < 2 else f"{c!s:>{w}}" for i, (c, w) in enumerate(zip(cells, widths, strict=False))
     )
@@ -585,29 +621,36 @@ def quantiles(nanoseconds: Sequence[int]) -> list[str]:
 
 
 def print_cases(
-    engines: Sequence[Engine], cases: Sequence[Case], encode: Any, vocabulary: constrain.Vocabulary
+    engines: Sequence[Engine], cases: Sequence[Case], encode: Any, vocabulary: constrain.Vocabulary, seconds: float
 ) -> None:
     line("", "", "compile", "valid", "wrong", "", "cold", "", "", "warm")
-    line("grammar", "engine", "ms", "accepted", "refused", "tokens", *("p50", "p99", "max") * 2)
+    line("grammar", "engine", "ms", "accepted", "refused", "tokens", *("p50", "p99", "max") * 2, "MiB")
     for case in cases:
         for engine in engines:
             try:
-                figures = measure(engine, case, encode, vocabulary)
+                figures = measure(engine, case, encode, vocabulary, seconds)
             except Exception as e:  # a refusal to compile is a result, whatever a peer raises for it
                 print(
                     f"{case.name:<16}{engine.name:<12}not compiled: {type(e).__name__}: {' '.join(str(e).split())[:150]}"
                 )
                 continue
-            verdicts = f"{figures.accepted}/{len(case.valid)}", f"{figures.refused}/{len(case.wrong)}"
+            verdicts = f"{figures.accepted}/{figures.read}", f"{figures.refused}/{len(case.wrong)}"
             times = *quantiles(figures.cold), *quantiles(figures.warm)
-            line(case.name, engine.name, f"{figures.compile / 1e6:.2f}", *verdicts, len(figures.cold), *times)
+            memory = f"{figures.bytes / 2**20:.1f}" if figures.bytes else "-"
+            line(case.name, engine.name, f"{figures.compile / 1e6:.2f}", *verdicts, len(figures.cold), *times, memory)
             for what in figures.wrong[:3]:
                 print(f"    {what}")
+            if figures.read < len(case.valid):
+                print(f"    {len(case.valid) - figures.read} valid texts left out: {seconds:g} s were spent")
+            if figures.cleared:
+                print(f"    memos cleared {figures.cleared} times in the warm pass")
             if figures.disagreements:
                 print(f"    mask and advance disagree at {figures.disagreements} tokens")
 
 
-def print_growth(engines: Sequence[Engine], sizes: Sequence[int], vocabulary: constrain.Vocabulary) -> None:
+def print_growth(
+    engines: Sequence[Engine], sizes: Sequence[int], vocabulary: constrain.Vocabulary, seconds: float
+) -> None:
     print("one token a byte; us a token, and bytes that the automaton keeps for its rules after the text\n")
     print(
         f"{'grammar':<18}{'engine':<12}{'n':>8}{'tokens':>8}{'mean':>9}{'p50':>8}{'p99':>8}{'max':>8}{'bytes':>12}{'a token':>9}"
@@ -615,15 +658,14 @@ def print_growth(engines: Sequence[Engine], sizes: Sequence[int], vocabulary: co
     for name in GROWTH:
         for engine in engines:
             for n in sizes:
-                times, before, after, whole = grow(engine, growth_case(name, n), vocabulary)
+                times, before, after, why = grow(engine, growth_case(name, n), vocabulary, seconds)
                 cells = [f"{sum(times) / len(times) / 1e3:.2f}", *quantiles(times)]
                 grown = f"{after:>12,}{(after - before) / len(times):>9.1f}" if after else f"{'-':>12}{'-':>9}"
-                note = "" if whole else f"  refused at token {len(times)}"
                 print(
                     f"{name:<18}{engine.name:<12}{n:>8,}{len(times):>8,}{cells[0]:>9}"
                     + "".join(f"{c:>8}" for c in cells[1:])
                     + grown
-                    + note,
+                    + (f"  {why}" if why else ""),
                     flush=True,
                 )
 
@@ -671,21 +713,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--texts", type=int, default=40, help="drawn texts of a grammar")
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--growth", default="100,1000,10000", help="sizes; empty for none")
+    parser.add_argument("--seconds", type=float, default=10.0, help="processor time for one pass over the texts")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     tokenizer = AutoTokenizer.from_pretrained(options.tokenizer or str(DEFAULT))
     vocabulary = constrain.Vocabulary.from_tokenizer(tokenizer)
     print_environment(vocabulary, options.tokenizer)
     engines, encode = installed(options.engines.split(","), tokenizer, vocabulary), encoder(tokenizer, vocabulary)
+    for engine in engines:
+        engine.compile(growth_case("list elements", 1))  # so that no figure contains imports
     print("\nside by side: mask + advance in us\n")
-    print_cases(engines, side_by_side(options.texts, options.seed), encode, vocabulary)
+    print_cases(engines, side_by_side(options.texts, options.seed), encode, vocabulary, options.seconds)
     ours = [engine for engine in engines if isinstance(engine, Ours)]
     print("\nbundled grammars: mask + advance in us\n")
-    print_cases(ours, library(options.texts, options.seed), encode, vocabulary)
+    print_cases(ours, library(options.texts, options.seed), encode, vocabulary, options.seconds)
     sizes = [int(n) for n in options.growth.split(",") if n]
     if sizes:
         print("\ngrowth:", end=" ")
-        print_growth(engines, sizes, vocabulary)
+        print_growth(engines, sizes, vocabulary, options.seconds)
 
 
 if __name__ == "__main__":
