@@ -3,8 +3,8 @@
     python tests/benchmarks/context_free.py [--tokenizer PATH] [--texts N] [--seconds S] [--engines NAMES] [--growth N,N]
 
 *Side by side*: one grammar text in the Lark dialect that llguidance and XGrammar share, one list of texts and token ids for
-all engines. Peers that are not installed are left out, and so are the texts that the first pass does not begin within S seconds. *Library*:
-bundled grammars, ours alone, on files of the standard library and texts below.
+all engines. Peers that are not installed are left out, and so are the texts that the first pass does not begin within S seconds.
+*Library*: bundled grammars, ours alone, on files of the standard library and texts below.
 
 Every text is read token by token: fill the mask, advance, look the token up in the mask; then the end-of-text token. A text is
 read if all of its tokens were in their masks and taken. *Cold*: the first visit, directly after the compilation with nothing
