@@ -24,6 +24,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/masks.py
 	$(BIN)/python tests/benchmarks/scaling.py
+	$(BIN)/python tests/benchmarks/context_free.py
 
 differential: $(STAMP)
 	$(BIN)/python tests/differential/differ.py --pairs 700000
