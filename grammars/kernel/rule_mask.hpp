@@ -54,7 +54,8 @@ class RuleMasks {
   std::size_t bytes() const { return bytes_; }
   void clear() {
     masks_.clear();
-    own_.clear();
+    kept_.clear();
+    by_content_.clear();
     interiors_.clear();
     views_.clear();
     view_ids_.clear();
@@ -128,6 +129,18 @@ class RuleMasks {
         for (std::uint32_t x = row[w]; x; x &= x - 1) m.ids.push_back(w * 32 + __builtin_ctz(x));
     return m;
   }
+  // Masks are kept once for all alternatives that have them. The pointer holds until `clear`.
+  const Mask* kept(Mask&& m) {
+    std::uint64_t h = mix(m.bits.size(), m.ids.size());
+    for (std::uint32_t w : m.bits) h = mix(h, w);
+    for (std::int32_t t : m.ids) h = mix(h, static_cast<std::uint32_t>(t));
+    for (const Mask* other : by_content_[h])
+      if (other->bits == m.bits && other->ids == m.ids) return other;
+    bytes_ += 100 + m.bits.size() * 4 + m.ids.size() * 4;
+    kept_.push_back(std::move(m));
+    by_content_[h].push_back(&kept_.back());
+    return &kept_.back();
+  }
   // Tokens whose first byte is in `s`, and those without bytes.
   const std::vector<std::uint32_t>& cut(const ByteSet& s) {
     auto [it, fresh] = cuts_.try_emplace(s);
@@ -160,10 +173,10 @@ class RuleMasks {
     bool plain = a.phase != RuleReader::kEmbedded && !a.obligations && r_.plainly_live(a) && finishes(a);
     const Result* judged = plain ? &judge(a) : nullptr;
     bool whole = judged && judged->rare.empty() && interior(a).unsure.empty() && !begins_more(a) && (a.phase == RuleReader::kFresh || !may_end(a));
-    if (whole) return *(masks_[id] = &judged->mask);
+    if (whole) return *(masks_[id] = judged->mask);
     std::vector<std::uint32_t> row(static_cast<std::size_t>(words_), 0);
     if (plain) {
-      add(judged->mask, row.data());
+      add(*judged->mask, row.data());
       complete(a, *judged, row.data());
       for (auto& [state, nodes] : interior(a).unsure) {
         Alternative next = a;
@@ -176,9 +189,7 @@ class RuleMasks {
     } else {
       make(a, row.data());
     }
-    own_.push_back(packed(row));
-    bytes_ += own_.back().bits.size() * 4 + own_.back().ids.size() * 4;
-    return *(masks_[id] = &own_.back());
+    return *(masks_[id] = kept(packed(row)));
   }
   // Can the lexeme be finished from wherever a token leaves it? If not, every token is stepped through.
   bool finishes(const Alternative& a) {
@@ -507,7 +518,7 @@ class RuleMasks {
 
   // ------------------------------------------------------------------ judgements
   struct Result {
-    Mask mask;
+    const Mask* mask = nullptr;
     std::vector<Rare> rare;
   };
   // A question: where does the parser stand if, at place number `slot`, a lexeme of `terminals` ends? `line`: what it
@@ -615,9 +626,9 @@ class RuleMasks {
     }
     meter_.charge(stats.nodes - before);
     nodes_[l.at].result = static_cast<std::int32_t>(results_.size());
-    results_.push_back({packed(l.row), std::move(l.rare)});
+    results_.push_back({kept(packed(l.row)), std::move(l.rare)});
     const Result& x = results_.back();
-    bytes_ += x.mask.bits.size() * 4 + x.mask.ids.size() * 4 + x.rare.size() * 12 + 80;
+    bytes_ += x.rare.size() * 20 + 80;
     return x;
   }
   Reading begin(const Place& p, Id slot) { return {slot, r_.fresh(p).state, false}; }
@@ -761,8 +772,9 @@ class RuleMasks {
   std::int32_t size_, words_;
   Meter& meter_;
   std::vector<std::int32_t> roots_;  // by byte: the node of it below the root of the vocabulary, or -1
-  std::unordered_map<Id, const Mask*> masks_;  // by alternative; into `own_` and `results_`
-  std::deque<Mask> own_;
+  std::unordered_map<Id, const Mask*> masks_;  // by alternative
+  std::deque<Mask> kept_;
+  std::unordered_map<std::uint64_t, std::vector<const Mask*>> by_content_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Interior>> interiors_;
   static constexpr std::uint64_t kUnknownLoops = ~0ull;  // no set of groups: kBroken never loops
   std::vector<std::uint64_t> loops_;  // by lexer state
