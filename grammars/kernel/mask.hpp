@@ -333,33 +333,8 @@ class MaskBuilder {
         if (has(v_.re.alphabet(), b) || !raw) g &= ~(1ull << groups::of_ascii(b));
       }
     g &= (1ull << groups::kBroken) - 1;
-    if (g && !wide_loops(q)) g &= ~(1ull << groups::kWide);
+    if (g && !groups::wide_loops(q, [&](Id at, int b) { return v_.re.step(at, b); })) g &= ~(1ull << groups::kWide);
     return g;
-  }
-  // Does q return to itself after every character above ASCII?
-  bool wide_loops(Id q) {
-    static constexpr struct { int lead_lo, lead_hi, second_lo, second_hi, more; } forms[] = {
-        {0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1}, {0xE1, 0xEC, 0x80, 0xBF, 1}, {0xED, 0xED, 0x80, 0x9F, 1},
-        {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2}, {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
-    for (auto& f : forms)
-      for (int lead = f.lead_lo; lead <= f.lead_hi; ++lead) {
-        Id a = v_.re.step(q, lead);
-        if (a == RegexStore::kEmpty) return false;
-        Id previous = kNone;
-        for (int second = f.second_lo; second <= f.second_hi; ++second) {
-          Id b = v_.re.step(a, second);
-          if (b == previous) continue;
-          previous = b;
-          for (int k = 0; k < f.more; ++k) {
-            Id next = v_.re.step(b, 0x80);
-            for (int x = 0x81; x <= 0xBF; ++x)
-              if (v_.re.step(b, x) != next) return false;
-            b = next;
-          }
-          if (b != q) return false;
-        }
-      }
-    return true;
   }
   // Where q soon becomes free text ("any string but ...") or counts its characters, the interior of free text, walked only
   // where the two differ.

@@ -363,33 +363,9 @@ class RuleMasks {
     std::uint64_t g = (1ull << groups::kBroken) - 1;
     for (int b = 0; b < 0x80; ++b)
       if (r_.scan.step(state, b) != state) g &= ~(1ull << groups::of_ascii(b));
-    if (!wide_loops(state)) g &= ~(1ull << groups::kWide);
+    if (!groups::wide_loops(state, [&](Id at, int b) { return r_.scan.step(at, b); })) g &= ~(1ull << groups::kWide);
     if (state >= static_cast<Id>(loops_.size())) loops_.resize(static_cast<std::size_t>(state) + 64, kUnknownLoops);
     return loops_[static_cast<std::size_t>(state)] = g;
-  }
-  bool wide_loops(Id q) {
-    static constexpr struct { int lead_lo, lead_hi, second_lo, second_hi, more; } forms[] = {
-        {0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1}, {0xE1, 0xEC, 0x80, 0xBF, 1}, {0xED, 0xED, 0x80, 0x9F, 1},
-        {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2}, {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
-    for (auto& f : forms)
-      for (int lead = f.lead_lo; lead <= f.lead_hi; ++lead) {
-        Id a = r_.scan.step(q, lead);
-        if (!a) return false;
-        Id previous = kNone;
-        for (int second = f.second_lo; second <= f.second_hi; ++second) {
-          Id b = r_.scan.step(a, second);
-          if (b == previous) continue;
-          previous = b;
-          for (int k = 0; k < f.more; ++k) {
-            Id next = r_.scan.step(b, 0x80);
-            for (int x = 0x81; x <= 0xBF; ++x)
-              if (r_.scan.step(b, x) != next) return false;
-            b = next;
-          }
-          if (b != q) return false;
-        }
-      }
-    return true;
   }
   void build(const Alternative& a, bool line, Interior& out) {
     const TrieView& t = trie_.all;

@@ -53,6 +53,32 @@ inline int of_ascii(int b) {
   }
   return 9;
 }
+// Does state q of an automaton (0: dead) return to itself after every character above ASCII?
+template <class Step>
+bool wide_loops(Id q, Step step) {
+  static constexpr struct { int lead_lo, lead_hi, second_lo, second_hi, more; } forms[] = {
+      {0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1}, {0xE1, 0xEC, 0x80, 0xBF, 1}, {0xED, 0xED, 0x80, 0x9F, 1},
+      {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2}, {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
+  for (auto& f : forms)
+    for (int lead = f.lead_lo; lead <= f.lead_hi; ++lead) {
+      Id a = step(q, lead);
+      if (!a) return false;
+      Id previous = kNone;
+      for (int second = f.second_lo; second <= f.second_hi; ++second) {
+        Id b = step(a, second);
+        if (b == previous) continue;
+        previous = b;
+        for (int k = 0; k < f.more; ++k) {
+          Id next = step(b, 0x80);
+          for (int x = 0x81; x <= 0xBF; ++x)
+            if (step(b, x) != next) return false;
+          b = next;
+        }
+        if (b != q) return false;
+      }
+    }
+  return true;
+}
 constexpr int kWide = 50, kBroken = 51;  // 10 + 33 punctuation marks = 43 groups below
 }  // namespace groups
 
