@@ -112,6 +112,7 @@ class Loader {
       case kOpConcat: return set(kRegexType, concat(n));
       case kOpRepeat:
         need(n, 3);
+        if (x[2] >= 0 && x[1] > x[2]) bad("a repetition whose least count exceeds its greatest");
         return set(kRegexType, v_.re.repeat(regex(x[0]), bound(x[1]), x[2] < 0 ? RegexStore::kUnbounded : bound(x[2])));
       case kOpLiteral: need(n, 1); return set(kRegexType, v_.re.literal(blob(x[0])));
       case kOpStrings: {
