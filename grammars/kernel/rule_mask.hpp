@@ -129,6 +129,11 @@ class RuleMasks {
         for (std::uint32_t x = row[w]; x; x &= x - 1) m.ids.push_back(w * 32 + __builtin_ctz(x));
     return m;
   }
+  void densify(Mask& m) const {
+    m.bits.assign(static_cast<std::size_t>(words_), 0);
+    for (std::int32_t t : m.ids) set(m.bits.data(), t);
+    m.ids = {};
+  }
   // Masks are kept once for all alternatives that have them. The pointer holds until `clear`.
   const Mask* kept(Mask&& m) {
     std::uint64_t h = mix(m.bits.size(), m.ids.size());
@@ -568,7 +573,7 @@ class RuleMasks {
   };
   // The judgement of one view, with questions and results of its own; its places are numbers of places of the whole.
   struct ViewResult {
-    std::vector<std::int32_t> ids;
+    Mask mask;
     std::vector<std::int32_t> rare;  // nodes that are stepped through afresh
   };
   struct ViewLearning {
@@ -623,12 +628,13 @@ class RuleMasks {
       ViewLearning again{l, view, {slot}, {}, {}, root, {}};
       walk(0, view.trie.size(), {begin(l.slots[slot], 0)}, again, 0);
       nodes_[again.at].result = static_cast<std::int32_t>(view_results_.size());
-      bytes_ += again.result.ids.size() * 4 + again.result.rare.size() * 4 + 80;
+      if (static_cast<std::int32_t>(again.result.mask.ids.size()) > words_) densify(again.result.mask);
+      bytes_ += (again.result.mask.ids.size() + again.result.mask.bits.size() + again.result.rare.size()) * 4 + 80;
       view_results_.push_back(std::move(again.result));
       v.at = again.at;
     }
     const ViewResult& x = view_results_[static_cast<std::size_t>(nodes_[v.at].result)];
-    for (std::int32_t t : x.ids) set(l.row.data(), t);
+    add(x.mask, l.row.data());
     for (std::int32_t node : x.rare) l.rare.push_back({number, node, static_cast<Id>(slot), kNone, 0});
   }
   void walk(std::int32_t first, std::int32_t stop, const std::vector<Reading>& from, ViewLearning& l, std::size_t depth) {
@@ -647,7 +653,7 @@ class RuleMasks {
         next.erase(std::unique(next.begin(), next.end()), next.end());
       }
       bool all = view.end[i] > i + 16 && !rare && next.size() == 1 && (l.view.below[static_cast<std::size_t>(i)] & ~loops_of(next[0].state)) == 0;
-      for (std::int32_t k = view.first[i]; k < view.first[all ? view.end[i] : i + 1]; ++k) l.result.ids.push_back(view.tokens[k]);
+      for (std::int32_t k = view.first[i]; k < view.first[all ? view.end[i] : i + 1]; ++k) l.result.mask.ids.push_back(view.tokens[k]);
       if (!all && view.end[i] > i + 1) walk(i + 1, view.end[i], next, l, depth + 1);
     }
   }
