@@ -168,17 +168,16 @@ def _generate(args: argparse.Namespace) -> int:
         if args.sampler:
             raise ConstrainError("--sampler takes one prompt, not --input")
         return _batch(args, generator, options)
-    if args.sampler:
-        return _sample(args, generator)
     prompt = _text(_bytes("-"), "the prompt") if reads_prompt else args.prompt
+    if args.sampler:
+        return _sample(args, generator, prompt)
     for found in generator.batch([prompt] * args.n, seed=args.seed, **options):
         print(found.text)
     return 0
 
 
-def _sample(args: argparse.Namespace, generator: Any) -> int:
+def _sample(args: argparse.Namespace, generator: Any, prompt: str) -> int:
     """Samples as JSON Lines on standard output, the record of the run on standard error."""
-    prompt = _text(_bytes("-"), "the prompt") if args.prompt in (None, "-") else args.prompt
     temperature = 1.0 if args.temperature is None else args.temperature
     try:
         found = generator.sample(

@@ -102,74 +102,94 @@ def random_schema(rng: random.Random, depth: int = 2) -> Any:
             "enum": rng.sample([None, True, False, 0, 1, 2, "a", "b", "", [], {}, [1], {"a": 1}], rng.randint(1, 4))
         }
     if kind == 3:
-        low = rng.randint(-2, 2)
-        s: dict[str, Any] = {rng.choice(["minimum", "exclusiveMinimum"]): low}
-        if rng.random() < 0.7:
-            s[rng.choice(["maximum", "exclusiveMaximum"])] = low + rng.randint(0, 3)
-        if rng.random() < 0.4:
-            s["multipleOf"] = rng.choice([1, 2, 0.5])
-        return {"type": "number", **s} if rng.random() < 0.7 else s
+        return numbers(rng)
     if kind == 4:
-        s = {"type": "string"} if rng.random() < 0.7 else {}
-        if rng.random() < 0.5:
-            s["minLength"] = rng.randint(0, 2)
-        if rng.random() < 0.5:
-            s["maxLength"] = rng.randint(0, 2)
-        if rng.random() < 0.5:
-            s["pattern"] = rng.choice(["^a", "b$", "^[ab]*$", "ab", "^a?b$"])
-        return s
+        return strings(rng)
     if kind in (5, 6):
         return {"const": rng.choice([1, "a", [], {"a": None}, None])}
     sub = lambda: random_schema(rng, depth - 1)  # noqa: E731
     if kind in (7, 8):
-        s = {"type": "array"} if rng.random() < 0.7 else {}
-        if rng.random() < 0.5:
-            s["prefixItems"] = [sub() for _ in range(rng.randint(1, 2))]
-        if rng.random() < 0.6:
-            s["items"] = sub()
-        if rng.random() < 0.4:
-            s["minItems"] = rng.randint(0, 2)
-        if rng.random() < 0.4:
-            s["maxItems"] = rng.randint(0, 2)
-        if rng.random() < 0.3:
-            s["contains"] = sub()
-            if rng.random() < 0.4:
-                s["minContains"] = rng.randint(0, 2)
-            if rng.random() < 0.4:
-                s["maxContains"] = rng.randint(0, 2)
-        if rng.random() < 0.3:
-            s["uniqueItems"] = rng.random() < 0.8
-        if rng.random() < 0.25:
-            s |= applied(rng, sub)
-            s["unevaluatedItems"] = sub()
-        return s
+        return arrays(rng, sub)
     if kind in (9, 10, 11):
-        s = {"type": "object"} if rng.random() < 0.7 else {}
-        if rng.random() < 0.7:
-            s["properties"] = {k: sub() for k in rng.sample(NAMES, rng.randint(1, 2))}
-        if rng.random() < 0.4:
-            s["required"] = rng.sample(NAMES, rng.randint(1, 2))
-        if rng.random() < 0.5:
-            s["additionalProperties"] = sub()
-        if rng.random() < 0.3:
-            s["patternProperties"] = {rng.choice(["^a", "b$", "b"]): sub()}
-        if rng.random() < 0.2:
-            s["minProperties"] = rng.randint(0, 2)
-        if rng.random() < 0.2:
-            s["maxProperties"] = rng.randint(0, 2)
-        if rng.random() < 0.15:
-            s["dependentRequired"] = {"a": ["b"]}
-        if rng.random() < 0.15:
-            s["dependentSchemas"] = {rng.choice(NAMES): sub()}
-        if rng.random() < 0.15:
-            s["propertyNames"] = rng.choice(
-                [{"pattern": "a"}, {"maxLength": 1}, {"enum": ["a", "ab"]}, {"not": {"const": "b"}}]
-            )
-        if rng.random() < 0.25:
-            s |= applied(rng, sub)
-            s["unevaluatedProperties"] = sub()
-        return s
+        return objects(rng, sub)
     return combined(rng, sub)
+
+
+def numbers(rng: random.Random) -> dict[str, Any]:
+    """Bounds and a multiple."""
+    low = rng.randint(-2, 2)
+    s: dict[str, Any] = {rng.choice(["minimum", "exclusiveMinimum"]): low}
+    if rng.random() < 0.7:
+        s[rng.choice(["maximum", "exclusiveMaximum"])] = low + rng.randint(0, 3)
+    if rng.random() < 0.4:
+        s["multipleOf"] = rng.choice([1, 2, 0.5])
+    return {"type": "number", **s} if rng.random() < 0.7 else s
+
+
+def strings(rng: random.Random) -> dict[str, Any]:
+    """Lengths and a pattern."""
+    s: dict[str, Any] = {"type": "string"} if rng.random() < 0.7 else {}
+    if rng.random() < 0.5:
+        s["minLength"] = rng.randint(0, 2)
+    if rng.random() < 0.5:
+        s["maxLength"] = rng.randint(0, 2)
+    if rng.random() < 0.5:
+        s["pattern"] = rng.choice(["^a", "b$", "^[ab]*$", "ab", "^a?b$"])
+    return s
+
+
+def arrays(rng: random.Random, sub: Callable[[], Any]) -> dict[str, Any]:
+    """Every keyword on items."""
+    s: dict[str, Any] = {"type": "array"} if rng.random() < 0.7 else {}
+    if rng.random() < 0.5:
+        s["prefixItems"] = [sub() for _ in range(rng.randint(1, 2))]
+    if rng.random() < 0.6:
+        s["items"] = sub()
+    if rng.random() < 0.4:
+        s["minItems"] = rng.randint(0, 2)
+    if rng.random() < 0.4:
+        s["maxItems"] = rng.randint(0, 2)
+    if rng.random() < 0.3:
+        s["contains"] = sub()
+        if rng.random() < 0.4:
+            s["minContains"] = rng.randint(0, 2)
+        if rng.random() < 0.4:
+            s["maxContains"] = rng.randint(0, 2)
+    if rng.random() < 0.3:
+        s["uniqueItems"] = rng.random() < 0.8
+    if rng.random() < 0.25:
+        s |= applied(rng, sub)
+        s["unevaluatedItems"] = sub()
+    return s
+
+
+def objects(rng: random.Random, sub: Callable[[], Any]) -> dict[str, Any]:
+    """Every keyword on members."""
+    s: dict[str, Any] = {"type": "object"} if rng.random() < 0.7 else {}
+    if rng.random() < 0.7:
+        s["properties"] = {k: sub() for k in rng.sample(NAMES, rng.randint(1, 2))}
+    if rng.random() < 0.4:
+        s["required"] = rng.sample(NAMES, rng.randint(1, 2))
+    if rng.random() < 0.5:
+        s["additionalProperties"] = sub()
+    if rng.random() < 0.3:
+        s["patternProperties"] = {rng.choice(["^a", "b$", "b"]): sub()}
+    if rng.random() < 0.2:
+        s["minProperties"] = rng.randint(0, 2)
+    if rng.random() < 0.2:
+        s["maxProperties"] = rng.randint(0, 2)
+    if rng.random() < 0.15:
+        s["dependentRequired"] = {"a": ["b"]}
+    if rng.random() < 0.15:
+        s["dependentSchemas"] = {rng.choice(NAMES): sub()}
+    if rng.random() < 0.15:
+        s["propertyNames"] = rng.choice(
+            [{"pattern": "a"}, {"maxLength": 1}, {"enum": ["a", "ab"]}, {"not": {"const": "b"}}]
+        )
+    if rng.random() < 0.25:
+        s |= applied(rng, sub)
+        s["unevaluatedProperties"] = sub()
+    return s
 
 
 def combined(rng: random.Random, sub: Callable[[], Any]) -> dict[str, Any]:

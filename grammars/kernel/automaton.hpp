@@ -184,6 +184,7 @@ class Automaton {
     }
     // A fresh meter: for operations on whole texts, where the limit is one for each byte.
     void renew() {
+      if (a_.rules_) a_.rules_->trim();
       a_.engine_->meter.begin(a_.mask_work_, "mask_work");
       if (a_.documents_) a_.documents_->meter.begin(a_.mask_work_, "mask_work");
     }

@@ -49,8 +49,8 @@ class Meter {
   }
   std::int64_t used() const { return used_; }
 
-  // While alive, work is counted afresh against the same limit: for what is computed once and remembered. `close` gives
-  // the work done; who uses the result, now or later, is charged `price` of it, so that warmth changes no verdict.
+  // While alive, work is counted afresh against the same limit: for what is computed once and remembered. `work` is
+  // what has been done; who uses the result, now or later, is charged `price` of it, so that warmth changes no verdict.
   class Apart {
    public:
     explicit Apart(Meter& m) : meter_(m), outer_(m.used_) { m.used_ = 0; }

@@ -70,12 +70,6 @@ class Layouts {
     c.after = lists_.add(x);
     return c;
   }
-  // `s` with the innermost `n` blocks closed.
-  Id closed(Id s, int n) {
-    std::vector<Id> x = copy(s);
-    x.resize(x.size() - 2 * static_cast<std::size_t>(n));
-    return lists_.add(x);
-  }
 
  private:
   std::vector<Id> copy(Id s) const { return {lists_.begin(s), lists_.end(s)}; }

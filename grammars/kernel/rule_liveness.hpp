@@ -18,32 +18,31 @@ class RuleLiveness : public Readings {
   RuleLiveness(Rules rules, RegexStore& re, Meter& meter, Reader* documents, std::unordered_map<Id, Document> roots,
                std::unordered_map<std::int32_t, std::vector<Id>> specials)
       : Readings(std::move(rules), re, meter, documents, std::move(roots), std::move(specials)), separability_(g, re, meter) {
-    find_separable();
+    separability_.find(std::unordered_map<Id, ByteSet>(document_starts_.begin(), document_starts_.end()));
   }
 
   // Terminals for which liveness needs a search, because what follows may merge with them.
   std::vector<Id> inseparable() const {
     std::vector<Id> out;
     for (std::size_t t = 0; t < g.terminals.size(); ++t)
-      if (!separable_terminal_[t] && (g.parsed[t] || g.terminals[t].ignored || g.terminals[t].inside)) out.push_back(static_cast<Id>(t));
+      if (!separability_.separable[t] && (g.parsed[t] || g.terminals[t].ignored || g.terminals[t].inside)) out.push_back(static_cast<Id>(t));
     return out;
   }
   // Is `a` live by the induction of the file's comment? False negatives are searched for.
   bool plainly_live(const Alternative& a) {
     if (a.obligations) return false;
-    if (a.phase == kEmbedded) return separable_ || good(chart.go(a.set, chart.lists.add({document(a).terminal})));
-    if (a.phase == kFresh) return separable_ || good(a.set);
-    if (a.phase == kLineStart) return separable_ || good(a.set);
+    if (a.phase == kEmbedded) return separability_.all || good(chart.go(a.set, chart.lists.add({document(a).terminal})));
+    if (a.phase == kFresh) return separability_.all || good(a.set);
+    if (a.phase == kLineStart) return separability_.all || good(a.set);
     std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
     for (std::size_t i = 0; i < parts.size(); i += 2) {
       Id t = parts[i];
-      if (separable_) {
-        if (separable_terminal_[t]) return true;
+      if (separability_.all) {
+        if (separability_.separable[t]) return true;
         continue;
       }
-      bool stays = g.terminals[t].ignored || g.terminals[t].inside;
-      Id next = stays ? a.set : chart.go(a.set, chart.lists.add({t}));
-      if (chart.dead(next) || !(separable_terminal_[t] || stands_apart(a.state, t, next))) continue;
+      Id next = set_after(a.set, t);
+      if (chart.dead(next) || !(separability_.separable[t] || stands_apart(a.state, t, next))) continue;
       if (good(next)) return true;
     }
     return false;
@@ -76,29 +75,26 @@ class RuleLiveness : public Readings {
     std::vector<std::pair<std::int64_t, Id>> found;
     std::vector<Id> parts(scan.begin(state), scan.end(state)), ordered;
     for (std::size_t i = 0; i < parts.size(); i += 2)
-      if (separable_terminal_[parts[i]] || (!separable_ && separability_.apart(parts[i], extending(state, parts[i]))))
+      if (separability_.separable[parts[i]] || (!separability_.all && separability_.apart(parts[i], extending(state, parts[i]))))
         found.emplace_back(g.terminals[parts[i]].cost, parts[i]);
     std::sort(found.begin(), found.end());
     for (auto& f : found) ordered.push_back(f.second);
     if (state >= static_cast<Id>(ways_.size())) ways_.resize(static_cast<std::size_t>(state) + 64, kNone);
     return ways_[static_cast<std::size_t>(state)] = chart.lists.add(ordered);
   }
-  // May what follows one of `ways` at `set` be finished? Exactly the first one asked for is true, mostly.
+  // May what follows one of `ways` at `set` be finished?
   bool finishable(Id set, Id ways) {
-    if (separable_) return ways != 0;
+    if (separability_.all) return ways != 0;
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(ways);
     auto it = finishable_.find(key);
     if (it != finishable_.end()) return it->second;
     Meter::Apart apart(meter_);
     bool any = false;
     std::vector<Id> order(chart.lists.begin(ways), chart.lists.end(ways));
-    for (std::size_t i = 0; i < order.size() && !any; ++i) {
-      const Terminal& t = g.terminals[order[i]];
-      any = good(t.ignored || t.inside ? set : chart.go(set, chart.lists.add({order[i]})));
-    }
+    for (std::size_t i = 0; i < order.size() && !any; ++i) any = good(set_after(set, order[i]));
     return finishable_[key] = any;
   }
-  bool needs_finishing() const { return !separable_; }
+  bool needs_finishing() const { return !separability_.all; }
   // A lexeme in `state` ends as `e` and byte `b` follows: may a lexeme that begins at `p` with that byte end in turn?
   bool may_follow(const Place& p, Id state, const Scanner::End& e, int b) {
     if (has_documents() && begins_document(p.set, b)) return true;
@@ -111,6 +107,8 @@ class RuleLiveness : public Readings {
   std::size_t bytes() const { return Readings::bytes() + (searched_.size() + good_.size() + finishable_.size() + can_end_.size()) * 40 + extending_.size() * 64; }
 
  protected:
+  bool is_separable(Id terminal) const { return separability_.separable[terminal]; }
+
   // ------------------------------------------------------------------ search
   // A lower bound of the bytes that finish `a`.
   std::int64_t bound(const Alternative& a) {
@@ -123,6 +121,12 @@ class RuleLiveness : public Readings {
       best = std::min(best, re_.distance(r) + cost_after(a.set, t));
     }
     return best;
+  }
+  // A set that the parser may be in after `terminal`: itself, if it can take it; else where it was, for ignored ones.
+  Id set_after(Id set, Id terminal) {
+    Id next = chart.go(set, chart.lists.add({terminal}));
+    bool stays = g.terminals[terminal].ignored || g.terminals[terminal].inside;
+    return chart.dead(next) && stays ? set : next;
   }
   std::int64_t cost_after(Id set, Id terminal) {
     std::int64_t best = g.terminals[terminal].ignored || g.terminals[terminal].inside ? chart.cost(set) : Rules::kInfinite;
@@ -168,18 +172,6 @@ class RuleLiveness : public Readings {
 
  private:
   // ------------------------------------------------------------------ canonical derivations
-  void find_separable() {
-    bool forbids = g.longest;
-    for (const Terminal& t : g.terminals) forbids = forbids || t.unless != kNone;
-    if (!forbids) {
-      separable_terminal_.assign(g.terminals.size(), true);
-      separable_ = true;
-      return;
-    }
-    separability_.find(std::unordered_map<Id, ByteSet>(document_starts_.begin(), document_starts_.end()));
-    separable_terminal_ = separability_.separable;
-    separable_ = separability_.all;
-  }
   // Does the canonical continuation of `set` go on to the end, each terminal apart from the next?
   bool good(Id set) {
     Meter::Apart apart(meter_);
@@ -202,7 +194,7 @@ class RuleLiveness : public Readings {
       Id terminals = chart.lists.add({u});
       if (g.terminals[u].kind == TerminalKind::Regex) {
         Id state = scan.start(chart.allowed(s), false), end = state;
-        if (!separable_terminal_[u] && !(stands_apart(state, u, chart.go(s, terminals)) &&
+        if (!separability_.separable[u] && !(stands_apart(state, u, chart.go(s, terminals)) &&
                                          (!g.layout.on || stands_apart(scan.start(chart.allowed(s), true), u, chart.go(s, terminals))))) {
           result = false;
           break;
@@ -306,12 +298,6 @@ class RuleLiveness : public Readings {
   };
 
   Separability separability_;
-
- protected:
-  std::vector<bool> separable_terminal_;
-
- private:
-  bool separable_ = false;
   std::vector<Id> ways_;  // by lexer state
   std::unordered_map<Id, Finals> finals_;
   std::unordered_map<Id, bool> good_;

@@ -35,7 +35,6 @@ class RuleMasks {
   void fill(Id c, std::uint32_t* row) {
     ++stats.fills;
     if (bytes_ > budget_) clear();
-    r_.trim();
     std::vector<Alternative> all = r_.alternatives(c);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const Mask& m = mask(all[i]);
@@ -158,6 +157,14 @@ class RuleMasks {
     bytes_ += static_cast<std::size_t>(words_) * 4;
     return it->second;
   }
+  // Adds the tokens of `m` whose first byte is in `s`, and those without bytes.
+  void add_cut(const Mask& m, const ByteSet& s, std::uint32_t* row) {
+    const std::vector<std::uint32_t>& allowed = cut(s);
+    if (!m.bits.empty())
+      for (std::int32_t w = 0; w < words_; ++w) row[w] |= m.bits[w] & allowed[w];
+    for (std::int32_t t : m.ids)
+      if (allowed[t >> 5] >> (t & 31) & 1) set(row, t);
+  }
   void first_bytes_of_tokens() {
     roots_.assign(256, -1);
     for (std::int32_t i = 0; i < trie_.all.size(); i = trie_.all.end[i]) roots_[trie_.all.byte[i]] = i;
@@ -175,21 +182,18 @@ class RuleMasks {
     Meter::Apart apart(meter_);
     ++stats.judgements;
     bytes_ += 60;
-    bool plain = a.phase != RuleReader::kEmbedded && !a.obligations && r_.plainly_live(a) && finishes(a);
-    const Result* judged = plain ? &judge(a) : nullptr;
-    bool whole = judged && judged->rare.empty() && interior(a).unsure.empty() && !begins_more(a) && (a.phase == RuleReader::kFresh || !may_end(a));
+    const bool fresh = a.phase == RuleReader::kFresh;
+    const Interior* inside = a.phase != RuleReader::kEmbedded && !a.obligations && r_.plainly_live(a) ? &interior(a) : nullptr;
+    if (inside && !finishes(*inside, a.set)) inside = nullptr;
+    const Result* judged = inside ? &judge(a, *inside) : nullptr;
+    bool whole = judged && judged->rare.empty() && inside->unsure.empty() && (fresh ? !r_.has_documents() && !r_.has_specials() : !may_end(a));
     if (whole) return *(masks_[id] = judged->mask);
     std::vector<std::uint32_t> row(static_cast<std::size_t>(words_), 0);
-    if (plain) {
+    if (inside) {
       add(*judged->mask, row.data());
-      complete(a, *judged, row.data());
-      for (auto& [state, nodes] : interior(a).unsure) {
-        Alternative next = a;
-        next.state = state, next.phase = RuleReader::kInside;
-        if (a.phase != RuleReader::kFresh || r_.live(next))
-          for (std::int32_t node : nodes) walk_below(a, node, row.data());
-      }
-      if (a.phase == RuleReader::kFresh) at_boundary(a, row.data());
+      complete(a, *inside, *judged, row.data());
+      add_unsure(a, *inside, row.data());
+      if (fresh) at_boundary(a, row.data());
       else follow(a, row.data());
     } else {
       make(a, row.data());
@@ -197,13 +201,20 @@ class RuleMasks {
     return *(masks_[id] = kept(packed(row)));
   }
   // Can the lexeme be finished from wherever a token leaves it? If not, every token is stepped through.
-  bool finishes(const Alternative& a) {
+  bool finishes(const Interior& inside, Id set) {
     if (!r_.needs_finishing()) return true;
-    for (Id ways : interior(a).ways)
-      if (!r_.finishable(a.set, ways)) return false;
+    for (Id ways : inside.ways)
+      if (!r_.finishable(set, ways)) return false;
     return true;
   }
-  bool begins_more(const Alternative& a) const { return a.phase == RuleReader::kFresh && (r_.has_documents() || r_.has_specials()); }
+  void add_unsure(const Alternative& a, const Interior& inside, std::uint32_t* row) {
+    for (auto& [state, nodes] : inside.unsure) {
+      Alternative next = a;
+      next.state = state, next.phase = RuleReader::kInside;
+      if (a.phase != RuleReader::kFresh || r_.live(next))
+        for (std::int32_t node : nodes) walk_below(a, node, row);
+    }
+  }
   bool may_end(const Alternative& a) {
     bool any = false;
     r_.each_end(a, [&](Id, const Place&) { any = true; });
@@ -223,12 +234,17 @@ class RuleMasks {
     std::vector<Alternative> ended;
     int b = trie_.all.byte[rare.node];
     r_.end_and_step(at, r_.scan.step(rare.state, b), b, ended);
-    visit_below(rare.node, r_.live_config(ended), row);
+    visit_below(trie_.all, rare.node, r_.live_config(ended), row);
   }
-  void visit_below(std::int32_t node, Id c, std::uint32_t* row) {
+  // The tokens at and below `node`, whose last byte has led to configuration `c` (0: nowhere).
+  void visit_below(const TrieView& t, std::int32_t node, Id c, std::uint32_t* row) {
     if (!c) return;
-    for (std::int32_t k = trie_.all.first[node]; k < trie_.all.first[node + 1]; ++k) set(row, trie_.all.tokens[k]);
-    visit(trie_.all, node + 1, trie_.all.end[node], c, [&](std::int32_t t, Id) { set(row, t); });
+    for (std::int32_t k = t.first[node]; k < t.first[node + 1]; ++k) set(row, t.tokens[k]);
+    visit(t, node + 1, t.end[node], c, [&](std::int32_t token, Id) { set(row, token); });
+  }
+  Id run(Id c, const std::string& text) {
+    for (std::size_t i = 0; i < text.size() && c; ++i) c = r_.step(c, static_cast<unsigned char>(text[i]));
+    return c;
   }
   // Can anything begin with byte b at this place?
   bool begins(const Place& p, int b) {
@@ -239,11 +255,11 @@ class RuleMasks {
     if (r_.has_documents())
       for (int b = 0; b < 256; ++b)
         if (roots_[b] >= 0 && r_.begins_document(a.set, b)) walk_below(a, roots_[b], row);
-    if (r_.has_specials()) {
-      Id c = r_.config_of(a);
-      for (auto& [token, terminals] : r_.specials())
-        if (r_.step_special(c, token)) set(row, token);
-    }
+    add_specials(a, row);
+  }
+  void add_specials(const Alternative& a, std::uint32_t* row) {
+    for (auto& [token, terminals] : r_.specials())
+      if (r_.step_special(r_.config_of(a), token)) set(row, token);
   }
   // The lexeme may end here: the masks of what follows, for tokens whose first byte shows that it did.
   void follow(const Alternative& a, std::uint32_t* row) {
@@ -265,12 +281,7 @@ class RuleMasks {
           }
       Alternative next = r_.fresh(p);
       if (!r_.live(next)) return;
-      Mask m = mask(next);  // a copy: the memo may move
-      const std::vector<std::uint32_t>& allowed = cut(clear);
-      if (!m.bits.empty())
-        for (std::int32_t w = 0; w < words_; ++w) row[w] |= m.bits[w] & allowed[w];
-      for (std::int32_t t : m.ids)
-        if (allowed[t >> 5] >> (t & 31) & 1) set(row, t);
+      add_cut(mask(next), clear, row);
     });
     ByteSet possible{};
     if (!undecided.empty())
@@ -282,7 +293,7 @@ class RuleMasks {
       if (!has(possible, b) || roots_[b] < 0) continue;
       std::vector<Alternative> ended;
       r_.end_and_step(a, r_.scan.step(a.state, b), b, ended);
-      visit_below(roots_[b], r_.live_config(ended), row);
+      visit_below(trie_.all, roots_[b], r_.live_config(ended), row);
     }
   }
   // Obligations that a byte does not touch are void after it: everything but the bytes they look at is as without them.
@@ -296,25 +307,15 @@ class RuleMasks {
         else put(open, b);
       }
     if (!r_.live(free) || !r_.scan.fulfilled(a.obligations)) return;
-    Mask m = mask(free);
-    const std::vector<std::uint32_t>& allowed = cut(open);
-    if (!m.bits.empty())
-      for (std::int32_t w = 0; w < words_; ++w) row[w] |= m.bits[w] & allowed[w];
-    for (std::int32_t t : m.ids)
-      if (allowed[t >> 5] >> (t & 31) & 1) set(row, t);
+    add_cut(mask(free), open, row);
   }
   void walk_all(const Alternative& a, std::uint32_t* row) {
     visit(trie_.all, 0, trie_.all.size(), r_.config_of(a), [&](std::int32_t t, Id) { set(row, t); });
-    Id c = r_.config_of(a);
-    for (auto& [token, terminals] : r_.specials())
-      if (r_.step_special(c, token)) set(row, token);
+    add_specials(a, row);
   }
   // All tokens below a node of the vocabulary, stepped through one by one.
   void walk_below(const Alternative& a, std::int32_t node, std::uint32_t* row) {
-    Id c = r_.config_of(a);
-    for (char ch : trie_.all.path(node))
-      if (!(c = r_.step(c, static_cast<unsigned char>(ch)))) return;
-    visit_below(node, c, row);
+    visit_below(trie_.all, node, run(r_.config_of(a), trie_.all.path(node)), row);
   }
   template <class F>
   void visit(const TrieView& view, std::int32_t first, std::int32_t stop, Id c, F&& f) {
@@ -336,7 +337,7 @@ class RuleMasks {
     if (r_.documents().accepting(c))
       r_.each_end(a, [&](Id, const Place& p) {
         Alternative next = r_.fresh(p, a.obligations);
-        if (r_.live(next)) add(Mask(mask(next)), row);
+        if (r_.live(next)) add(mask(next), row);
       });
     if (a.obligations || documents_->may_finish(c)) leave_document(a, row);
   }
@@ -444,11 +445,11 @@ class RuleMasks {
     bool forked = r_.g.longest && next;
     if (forked && r_.scan.no_longer_match(next, 0) == kNone) return;
     for (const Scanner::End& e : r_.scan.ends(at)) {
-      const std::string& line = r_.has_newline(e.terminals) ? read : no_line_;
+      const std::string indentation = r_.has_newline(e.terminals) ? read : std::string();
       bool looked = e.obligations && r_.scan.looks_at(e.obligations, b);
       if (looked && r_.scan.step_obligations(e.obligations, b) == kNone) continue;
-      if (looked || forked) forks[{e.terminals, line, at, b}].push_back(i);
-      else exits[{e.terminals, line, 0, 0}].push_back(i);
+      if (looked || forked) forks[{e.terminals, indentation, at, b}].push_back(i);
+      else exits[{e.terminals, indentation, 0, 0}].push_back(i);
     }
   }
   // ------------------------------------------------------------------ views: tries of tails, shared by content
@@ -517,8 +518,7 @@ class RuleMasks {
   using Slots = std::vector<Place>;  // places met so far, in the order of the questions
 
   // The mask of a plainly live alternative but for what its lexeme's end right here adds.
-  const Result& judge(const Alternative& a) {
-    const Interior& inside = interior(a);
+  const Result& judge(const Alternative& a, const Interior& inside) {
     slots_.assign(1, Place{a.set, a.layout});
     const std::int32_t root = child(-inside.number, observed(slots_[0]));
     for (std::int32_t at = root;;) {
@@ -723,9 +723,9 @@ class RuleMasks {
     v.at = child(v.at, seen(v.whole.slots, first, last));
     return v.known[q] = {begin, v.slots.size()};
   }
-  void complete(const Alternative& a, const Result& x, std::uint32_t* row) {
+  void complete(const Alternative& a, const Interior& inside, const Result& x, std::uint32_t* row) {
     if (x.rare.empty()) return;
-    Slots slots = slots_of(a, x);
+    Slots slots = slots_of(a, inside);
     for (const Rare& rare : x.rare) {
       if (rare.view < 0) {
         walk_ended(a, rare, row);
@@ -733,17 +733,13 @@ class RuleMasks {
       }
       const TrieView& t = views_[static_cast<std::size_t>(rare.view)].trie;
       Id c = r_.config_of(r_.fresh(slots[static_cast<std::size_t>(rare.slot)]));
-      for (char b : t.path(rare.node))
-        if (!(c = r_.step(c, static_cast<unsigned char>(b)))) break;
-      if (!c) continue;
-      for (std::int32_t k = t.first[rare.node]; k < t.first[rare.node + 1]; ++k) set(row, t.tokens[k]);
-      visit(t, rare.node + 1, t.end[rare.node], c, [&](std::int32_t token, Id) { set(row, token); });
+      visit_below(t, rare.node, run(c, t.path(rare.node)), row);
     }
   }
-  // The places of `a` along the path of questions that led to a result.
-  Slots slots_of(const Alternative& a, const Result&) {
+  // The places of `a` along the path of questions that led to its result.
+  Slots slots_of(const Alternative& a, const Interior& inside) {
     Slots slots{Place{a.set, a.layout}};
-    std::int32_t at = child(-interior(a).number, observed(slots[0]));
+    std::int32_t at = child(-inside.number, observed(slots[0]));
     while (nodes_[at].result < 0) at = child(at, ask(a, slots, nodes_[at].question));
     return slots;
   }
@@ -771,7 +767,6 @@ class RuleMasks {
   std::deque<std::vector<Reading>> levels_;
   Slots slots_;
   std::vector<std::string> lines_{std::string()};
-  const std::string no_line_;
   std::map<std::string, Id> line_numbers_;
   std::int32_t interior_number_ = 0;
   std::size_t bytes_ = 0, budget_ = 64u << 20;

@@ -189,7 +189,7 @@ class RuleReader : public RuleLiveness {
       }
     };
     for (Id u = 0; u < static_cast<Id>(g.terminals.size()); ++u)
-      if (g.terminals[u].ignored && separable_terminal_[u]) offer(u, chart.cost(set));
+      if (g.terminals[u].ignored && is_separable(u)) offer(u, chart.cost(set));
     if (byte < 0) offer(t, chart.cost(chart.go(set, chart.lists.add({t}))));
     if (byte < 0) {
       std::vector<Id> allowed(chart.lists.begin(chart.allowed(set)), chart.lists.end(chart.allowed(set)));

@@ -22,7 +22,10 @@ class Separability {
   // `starts`: first bytes of terminals that are no regexes.
   void find(const std::unordered_map<Id, ByteSet>& starts) {
     std::size_t n = g_.terminals.size();
-    separable.assign(n, false);
+    bool forbids = g_.longest;
+    for (const Terminal& t : g_.terminals) forbids = forbids || t.unless != kNone;
+    separable.assign(n, !forbids);
+    if ((all = !forbids)) return;
     for (std::size_t t = 0; t < n; ++t) first_.push_back(first_bytes(static_cast<Id>(t), starts));
     follow_ = g_.adjacency(meter_);
     if (n && follow_.empty()) return;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import product
+from typing import TypeVar
 
 from grammars.ir import UNBOUNDED, Op, Table
 from grammars.regex import charset
@@ -21,6 +22,8 @@ from grammars.regex.syntax import (
     Start,
     Union,
 )
+
+T = TypeVar("T")
 
 Widths = tuple[int, int | None]
 """Least and most characters; None: no bound is known."""
@@ -59,17 +62,7 @@ def _times(body: Widths, least: int, most: int | None) -> Widths:
 
 
 def _node_widths(root: int, table: Table) -> Widths:
-    known: dict[int, Widths] = table.known.setdefault(_one_node, {})
-    stack = [root]
-    while stack:
-        i = stack[-1]
-        missing = [c for c in table.operands(i) if c not in known]
-        if i in known or not missing:
-            stack.pop()
-            known.setdefault(i, _one_node(i, table, known))
-        else:
-            stack.extend(missing)
-    return known[root]
+    return _bottom_up(root, table, _one_node)
 
 
 def _one_node(i: int, table: Table, known: dict[int, Widths]) -> Widths:
@@ -193,9 +186,9 @@ def last_characters(node: Node, table: Table) -> tuple[Ranges, bool]:
     return (), True
 
 
-def _bottom_up(root: int, table: Table, one: Callable[[int, Table, dict[int, Ranges]], Ranges]) -> Ranges:
+def _bottom_up(root: int, table: Table, one: Callable[[int, Table, dict[int, T]], T]) -> T:
     """A property of a regex node, computed for those below it first, and once for each."""
-    known: dict[int, Ranges] = table.known.setdefault(one, {})
+    known: dict[int, T] = table.known.setdefault(one, {})
     stack = [root]
     while stack:
         i = stack[-1]

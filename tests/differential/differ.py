@@ -71,6 +71,15 @@ def unique_values(validator: Any, wanted: Any, instance: Any, schema: Any) -> An
         yield jsonschema.ValidationError(f"{instance!r} has non-unique elements")
 
 
+def additional_items(validator: Any, sub: Any, instance: Any, schema: Any) -> Any:
+    """jsonschema takes the length of `items` though it be a boolean; only beside a list does the keyword say anything
+    (2019-09 core, 9.3.1.2)."""
+    listed = schema.get("items")
+    if isinstance(instance, list) and isinstance(listed, list):
+        for i, x in enumerate(instance[len(listed) :], start=len(listed)):
+            yield from validator.descend(x, sub, path=i)
+
+
 def unevaluated_properties(validator: Any, sub: Any, instance: Any, schema: Any) -> Any:
     """jsonschema takes no account of additionalProperties with a schema beside it (2019-09 core, 9.3.2.4)."""
     if isinstance(instance, dict):
@@ -148,6 +157,8 @@ def oracle_class(name: str) -> Any:
     known = {"enum": enum_of_values, "uniqueItems": unique_values}
     if name != "4":
         known["const"] = const_of_value
+    if name != "2020-12":
+        known["additionalItems"] = additional_items
     if name in ("2019-09", "2020-12"):
         known |= {"unevaluatedProperties": unevaluated_properties, "unevaluatedItems": unevaluated_items}
     return jsonschema.validators.extend(DRAFTS[name], known)

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "laws.hpp"
@@ -226,8 +227,8 @@ int main(int argc, char** argv) {
   shared = static_cast<Shared*>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   if (shared == MAP_FAILED) return 2;
   *shared = {};
-  char name[] = "/tmp/fuzz_kernel_XXXXXX";
-  int file = mkstemp(name);
+  std::string name = (std::filesystem::temp_directory_path() / "fuzz_kernel_XXXXXX").string();
+  int file = mkstemp(name.data());
   if (file < 0) return 2;
   close(file);
   log_path = name;
