@@ -223,9 +223,10 @@ NB_MODULE(_kernel, m) {
            [](const PyAutomaton& a) {
              nb::dict d;
              if (const RuleMasks* m = a.a->rule_masks()) {
-               d["fills"] = m->stats.fills, d["hits"] = m->stats.hits, d["misses"] = m->stats.judgements;
-               d["interiors_built"] = m->stats.interiors, d["interior_hits"] = m->stats.interior_hits;
-               d["trie_nodes_visited"] = m->stats.nodes, d["memo_clears"] = m->stats.clears;
+               MaskStats s = m->stats();
+               d["fills"] = s.fills, d["hits"] = s.hits, d["misses"] = s.judgements;
+               d["interiors_built"] = s.interiors, d["interior_hits"] = s.interior_hits;
+               d["trie_nodes_visited"] = s.nodes, d["memo_clears"] = s.clears;
              }
              return d;
            })

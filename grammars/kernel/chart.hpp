@@ -108,6 +108,19 @@ class Chart {
     }
     return symbol == kNone ? kNone : g_.leftmost(symbol);
   }
+  // Calls f(dot, return address) for each item of a set; f may make sets.
+  template <class F>
+  void each_item(Id set, F&& f) {
+    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) f(sets_.begin(set)[i], sets_.begin(set)[i + 1]);
+  }
+  // The set that the completion of a rule with return address `back` adds.
+  Id content(Id back) {
+    if (returns_[back].content == kNone) {
+      Meter::Apart apart(meter_);
+      find_content(back);
+    }
+    return returns_[back].content;
+  }
   std::size_t bytes() const {
     return sets_.bytes() + lists.bytes() + returns_.size() * 40 + moves_.size() * 40 + shapes_.size() * (32 + g_.symbols() / 8);
   }
@@ -246,13 +259,6 @@ class Chart {
     }
     returns_[id].handed_out = true;
     return id;
-  }
-  Id content(Id back) {
-    if (returns_[back].content == kNone) {
-      Meter::Apart apart(meter_);
-      find_content(back);
-    }
-    return returns_[back].content;
   }
   Id find_content(Id id) {
     Meter::Apart apart(meter_);

@@ -8,8 +8,8 @@
 // remains, obligations above all, is decided by a charged best-first search for a completion, exact or LimitError. Every
 // answer is remembered. Not thread-safe.
 #pragma once
+#include "finishing.hpp"
 #include "readings.hpp"
-#include "separable.hpp"
 
 namespace constrain {
 
@@ -19,6 +19,7 @@ class RuleLiveness : public Readings {
                std::unordered_map<std::int32_t, std::vector<Id>> specials)
       : Readings(std::move(rules), re, meter, documents, std::move(roots), std::move(specials)), separability_(g, re, meter) {
     separability_.find(std::unordered_map<Id, ByteSet>(document_starts_.begin(), document_starts_.end()));
+    if (!separability_.all) finishing_ = std::make_unique<Finishing>(g, chart, separability_, meter);
   }
 
   // Terminals for which liveness needs a search, because what follows may merge with them.
@@ -85,6 +86,7 @@ class RuleLiveness : public Readings {
   // May what follows one of `ways` at `set` be finished?
   bool finishable(Id set, Id ways) {
     if (separability_.all) return ways != 0;
+    if (surely_finishable(known_finishable(set), ways)) return true;
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(ways);
     auto it = finishable_.find(key);
     if (it != finishable_.end()) return it->second;
@@ -95,6 +97,14 @@ class RuleLiveness : public Readings {
     return finishable_[key] = any;
   }
   bool needs_finishing() const { return !separability_.all; }
+  // What is known of `finishable` at a set without a look at what follows: a number, 0 if nothing needs finishing.
+  Id known_finishable(Id set) { return separability_.all ? 0 : finishing_->known(set); }
+  // Does `known_finishable` say that one of `ways` is?
+  bool surely_finishable(Id known, Id ways) const {
+    for (const Id* t = chart.lists.begin(ways); t < chart.lists.end(ways); ++t)
+      if (finishing_->holds(known, *t)) return true;
+    return false;
+  }
   // A lexeme in `state` ends as `e` and byte `b` follows: may a lexeme that begins at `p` with that byte end in turn?
   bool may_follow(const Place& p, Id state, const Scanner::End& e, int b) {
     if (has_documents() && begins_document(p.set, b)) return true;
@@ -104,7 +114,7 @@ class RuleLiveness : public Readings {
     return asked != kNone && begun && lexeme_can_end(begun, scan.join(asked, longer));
   }
 
-  std::size_t bytes() const { return Readings::bytes() + (searched_.size() + good_.size() + finishable_.size() + can_end_.size()) * 40 + extending_.size() * 64; }
+  std::size_t bytes() const { return Readings::bytes() + (finishing_ ? finishing_->bytes() : 0) + (searched_.size() + good_.size() + finishable_.size() + can_end_.size()) * 40 + extending_.size() * 64; }
 
  protected:
   bool is_separable(Id terminal) const { return separability_.separable[terminal]; }
@@ -298,6 +308,7 @@ class RuleLiveness : public Readings {
   };
 
   Separability separability_;
+  std::unique_ptr<Finishing> finishing_;  // where not all terminals are separable
   std::vector<Id> ways_;  // by lexer state
   std::unordered_map<Id, Finals> finals_;
   std::unordered_map<Id, bool> good_;

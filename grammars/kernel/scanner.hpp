@@ -46,6 +46,7 @@ class Scanner {
       if (x.kind != TerminalKind::Regex) continue;
       while (a < z && *a < t) ++a;
       bool taken = (a < z && *a == t && !(inside_brackets && t == g_.layout.newline)) || x.ignored || (inside_brackets && x.inside);
+      if (taken && inside_brackets && ends_text(t)) continue;  // no text ends with open brackets
       if (taken && re_.live(x.regex)) flat.push_back(t), flat.push_back(x.regex);
     }
     return starts_[key] = state_of(flat);
@@ -152,6 +153,11 @@ class Scanner {
     std::vector<std::array<Id, 3>> out;
     for (const Id* p = lists.begin(list); p < lists.end(list); p += 3) out.push_back({p[0], p[1], p[2]});
     return out;
+  }
+  // Can a match of `terminal` only be the last of a text, because no character may follow it?
+  bool ends_text(Id terminal) {
+    Id unless = g_.terminals[terminal].unless;
+    return unless != kNone && !re_.live(re_.conj({re_.any_char(), re_.negate(unless)}));
   }
   // A `Never` whose words all have at least one byte to come; those that cannot match any more are left out.
   Id pack(std::vector<std::array<Id, 3>> all) {
