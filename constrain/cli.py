@@ -1,4 +1,4 @@
-"""The command line: ``constrain generate | check | explain``.
+"""The command line: ``constrain generate | check | explain | draw``.
 
 Exit codes: 0 everything fine; 1 some rows failed, or the text is refused; 2 wrong usage, or a schema, pattern or model
 that cannot be used; 130 interrupted.
@@ -75,6 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_reading(e)
     e.add_argument("text", nargs="?", default="-", help="file with the text; '-' or none reads standard input")
     e.set_defaults(run=_explain)
+    d = sub.add_parser("draw", help="a grammar as SVG: railroad diagrams of its rules, or its automaton")
+    _add_source(d)
+    _add_reading(d)
+    d.add_argument(
+        "--automaton", action="store_true", help="the automaton of a regex, the transition network of a grammar"
+    )
+    d.add_argument("--rule", metavar="NAME", help="this rule or terminal alone")
+    d.add_argument("--limit", type=_count, help="most boxes of the diagrams (50,000), or states of an automaton (200)")
+    d.add_argument("-o", "--output", type=Path, help="the SVG file; default standard output")
+    d.set_defaults(run=_draw)
     return parser
 
 
@@ -305,4 +315,14 @@ def _explain(args: argparse.Namespace) -> int:
         print(matcher.explain(text))
         return 1
     print("accepted")
+    return 0
+
+
+# ---------------------------------------------------------------------- draw
+def _draw(args: argparse.Namespace) -> int:
+    svg = _grammar(args).to_svg("automaton" if args.automaton else "railroad", args.rule, args.limit)
+    if args.output:
+        args.output.write_text(svg, encoding="utf-8")
+    else:
+        sys.stdout.buffer.write(svg.encode())
     return 0

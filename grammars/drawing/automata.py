@@ -112,7 +112,9 @@ class _Derivatives:
         if state not in self.rows:
             if len(self.rows) >= ROWS * self.limit:
                 raise LimitExceeded(
-                    len(self.rows) + 1, ROWS * self.limit, "derivatives by bytes of an automaton that is drawn"
+                    len(self.rows) + 1,
+                    ROWS * self.limit,
+                    "derivatives by bytes of an automaton to draw (limit of to_svg)",
                 )
             found = []
             for b in range(256):
@@ -174,7 +176,7 @@ def _join(letters: list[Range]) -> tuple[Range, ...]:
 
 def _check(states: int, limit: int) -> None:
     if states > limit:
-        raise LimitExceeded(states, limit, "states of an automaton that is drawn")
+        raise LimitExceeded(states, limit, "states of an automaton to draw (limit of to_svg)")
 
 
 # ---------------------------------------------------------------------- expressions
@@ -241,7 +243,9 @@ class _Positions:
         below = children(track)
         self.visits += 1 + count * len(below)
         if self.visits > POSITIONS * self.limit:
-            raise LimitExceeded(self.visits, POSITIONS * self.limit, "positions of an automaton that is drawn")
+            raise LimitExceeded(
+                self.visits, POSITIONS * self.limit, "positions of an automaton to draw (limit of to_svg)"
+            )
         return below * count
 
 

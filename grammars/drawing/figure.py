@@ -94,9 +94,7 @@ def _edge(layout: Layout, edge: tuple[int, int]) -> str:
     chain = [layout.items[i] for i in layout.chains[edge]]
     points = [(chain[0].x, chain[0].y)]
     for item in chain[1:-1]:
-        points += (
-            [(item.x - item.width / 2, item.y), (item.x + item.width / 2, item.y)] if item.width else [(item.x, item.y)]
-        )
+        points += [(item.x - item.width / 2, item.y), (item.x + item.width / 2, item.y)]
     points.append((chain[-1].x, chain[-1].y))
     points[0] = _rim(points[0], points[1], 1)
     points[-1] = _rim(points[-1], points[-2], -1)

@@ -63,14 +63,14 @@ def place(nodes: list[Extent], labels: Mapping[tuple[int, int], Extent], limit: 
         low, high = min(edge), max(edge)
         count = len(layout.items) + 2 * (layers[high] - layers[low]) - 1
         if count > limit:
-            raise LimitExceeded(count, limit, "edges of an automaton that is drawn, over all columns")
+            raise LimitExceeded(count, limit, "edges of an automaton to draw (limit of to_svg), over all columns")
         layout.chains[edge] = _chain(layout.items, low, high, extent)
     columns: list[list[int]] = [[] for _ in range(2 * max(layers) + 1)]
     for i, item in enumerate(layout.items):
         columns[item.layer].append(i)
     _order(layout.items, columns)
     _heights(layout.items, columns)
-    _widths(layout, columns)
+    _widths(layout, columns, len(nodes))
     return layout
 
 
@@ -142,12 +142,15 @@ def _apart(wanted: list[float], offsets: list[float]) -> list[float]:
     return [m + o for m, o in zip(flat, offsets, strict=True)]
 
 
-def _widths(layout: Layout, columns: list[list[int]]) -> None:
+def _widths(layout: Layout, columns: list[list[int]], nodes: int) -> None:
+    """Columns as wide as their widest item. Edges pass them level, from side to side, and so cross no label."""
     x = 0.0
     for column in columns:
         width = max((layout.items[i].width for i in column), default=0.0)
         for i in column:
             layout.items[i].x = x + width / 2
+            if i >= nodes:
+                layout.items[i].width = width
         x += width + AISLE
     layout.width = x - AISLE
     layout.height = max(item.y + item.down for item in layout.items)

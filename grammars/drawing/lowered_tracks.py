@@ -88,7 +88,7 @@ def cfg_diagrams(lowered: LoweredCfg, limit: int) -> list[Diagram]:
     """A context-free grammar as its plain rules, one diagram a nonterminal. O(size)."""
     cfg = lowered.cfg
     if len(cfg.nonterminals) > limit:
-        raise LimitExceeded(len(cfg.nonterminals), limit, "rules of a drawing")
+        raise LimitExceeded(len(cfg.nonterminals), limit, "rules of a drawing (limit of to_svg)")
     ways: dict[int, list[Track]] = {}
 
     def box(s: Symbol) -> Box:

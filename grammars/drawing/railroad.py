@@ -82,7 +82,7 @@ class _Drawing:
     def charge(self) -> None:
         self.boxes += 1
         if self.boxes > self.limit:
-            raise LimitExceeded(self.boxes, self.limit, "boxes of a railroad diagram")
+            raise LimitExceeded(self.boxes, self.limit, "boxes of a railroad diagram (limit of to_svg)")
 
     # ------------------------------------------------------------------ items
     def combined(self, track: Track, below: list[Any]) -> Any:
