@@ -102,13 +102,13 @@ class Diagnosis:
             self.excerpt,
         ]
         inside = [f"at {self.path}"] if self.path else []
-        inside += [f"in {_listed(self.rules)}"] if self.rules else []
-        lines.append(f"{', '.join([*inside, 'expected'])} {wanted(self.expected, self.reading, self.terminals)}")
-        if self.completion is not None:
-            shown = self.completion[:EXAMPLE].decode(errors="replace") + (
-                "..." if len(self.completion) > EXAMPLE else ""
-            )
-            lines.append(f"for example, it could go on with {shown!r}" if shown else "the text could end there")
+        inside += [f"in {_listed(self.rules, INSIDE)}"] if self.rules else []
+        following = wanted(self.expected, self.reading, self.terminals, self.completion == b"")
+        lines.append(f"{', '.join([*inside, 'expected'])} {following}")
+        if self.completion:
+            more = "..." if len(self.completion) > EXAMPLE else ""
+            shown = self.completion[:EXAMPLE].decode(errors="replace") + more
+            lines.append(f"for example, it could go on with {shown!r}")
         return "\n".join(lines)
 
 
