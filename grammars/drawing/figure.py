@@ -98,7 +98,7 @@ def _edge(layout: Layout, edge: tuple[int, int]) -> str:
     points.append((chain[-1].x, chain[-1].y))
     points[0] = _rim(points[0], points[1], 1)
     points[-1] = _rim(points[-1], points[-2], -1)
-    if edge[0] > edge[1]:
+    if edge in layout.back:
         points.reverse()
     d = [f"M {points[0][0]:.1f} {points[0][1]:.1f}"]
     for (x, y), (u, v) in itertools.pairwise(points):

@@ -4,14 +4,13 @@ Sugiyama, Tagawa and Toda's method (IEEE SMC 1981): nodes into layers, edges ove
 layer, items of a layer into the order of the mean of their neighbours, and heights close to these means. Labels of edges
 are items too (Gansner et al., IEEE TSE 1993), and so lie on nothing else.
 
-Nodes are numbered as a search from the start meets them, hence an edge to a smaller number is one that goes back; it is placed
-like its reverse.
+Edges that close a circle in a depth-first search from node 0 go back: they are placed like their reverse.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from grammars.errors import LimitExceeded
@@ -44,10 +43,12 @@ class Extent:
 
 @dataclass(slots=True)
 class Layout:
-    """items: nodes first. chains: for each edge its items from the lesser node to the greater; the second is the label."""
+    """items: nodes first. chains: for each edge its items from left to right; the second is the label. back: edges that run
+    from right to left."""
 
     items: list[Item]
     chains: dict[tuple[int, int], list[int]]
+    back: set[tuple[int, int]]
     width: float = 0.0
     height: float = 0.0
 
@@ -55,12 +56,10 @@ class Layout:
 def place(nodes: list[Extent], labels: Mapping[tuple[int, int], Extent], limit: int) -> Layout:
     """Coordinates for nodes and for labelled edges between different nodes. O(items * log items), of which there are at
     most `limit` (LimitExceeded beyond): up to edges * layers."""
-    layers = [0] * len(nodes)
-    for low, high in sorted({(min(e), max(e)) for e in labels}):
-        layers[high] = max(layers[high], layers[low] + 1)
-    layout = Layout([Item(2 * k, *_sizes(e)) for k, e in zip(layers, nodes, strict=True)], {})
+    layers, back = _layers(len(nodes), labels)
+    layout = Layout([Item(2 * k, *_sizes(e)) for k, e in zip(layers, nodes, strict=True)], {}, back)
     for edge, extent in labels.items():
-        low, high = min(edge), max(edge)
+        low, high = edge[::-1] if edge in back else edge
         count = len(layout.items) + 2 * (layers[high] - layers[low]) - 1
         if count > limit:
             raise LimitExceeded(count, limit, "edges of an automaton to draw (limit of to_svg), over all columns")
@@ -72,6 +71,36 @@ def place(nodes: list[Extent], labels: Mapping[tuple[int, int], Extent], limit: 
     _heights(layout.items, columns)
     _widths(layout, columns, len(nodes))
     return layout
+
+
+def _layers(count: int, edges: Iterable[tuple[int, int]]) -> tuple[list[int], set[tuple[int, int]]]:
+    """The layer of each node, one after the last of those that lead to it, and the edges that are turned round for that."""
+    after: list[list[int]] = [[] for _ in range(count)]
+    for i, j in edges:
+        after[i].append(j)
+    back: set[tuple[int, int]] = set()
+    state = [0] * count  # 1: on the path of the search, 2: done
+    done: list[int] = []  # each node after those that it leads to
+    for root in range(count):
+        path = [] if state[root] else [(root, iter(after[root]))]
+        while path:
+            node, rest = path[-1]
+            state[node] = 1
+            following = next(rest, None)
+            if following is None:
+                state[node] = 2
+                done.append(node)
+                path.pop()
+            elif state[following] == 1:
+                back.add((node, following))
+            elif state[following] == 0:
+                path.append((following, iter(after[following])))
+    layers = [0] * count
+    for i in reversed(done):
+        for j in after[i]:
+            if (i, j) not in back:
+                layers[j] = max(layers[j], layers[i] + 1)
+    return layers, back
 
 
 def _sizes(e: Extent) -> tuple[float, float, float]:

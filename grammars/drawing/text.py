@@ -11,6 +11,7 @@ from grammars.regex.syntax import Ranges
 
 LONGEST = 60  # columns of a label; the rest is in its tooltip
 TOOLTIP = 2_000
+FEW = 8  # ranges beyond ASCII that a class names one by one
 SURROGATES = (0xD800, 0xDFFF)
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -28,7 +29,10 @@ def _visible(c: str, special: str) -> str:
         return "\\" + c
     if c.isprintable() and not unicodedata.combining(c):
         return c
-    point = ord(c)
+    return numbered(ord(c))
+
+
+def numbered(point: int) -> str:
     return f"\\x{point:02x}" if point < 256 else f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
 
@@ -40,16 +44,17 @@ def quoted(data: bytes) -> str:
 
 
 def class_text(ranges: Ranges) -> str:
-    """A set of characters: one as it is, several as a class, negated if that is shorter."""
+    """A set of characters: one as it is, several as a class, negated if that is shorter; large ones by name or in words."""
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1] and chr(ranges[0][0]) not in " .[^":
         return visible(chr(ranges[0][0]))
     whole = charset.normalise((*ranges, SURROGATES)) if _around_surrogates(ranges) else ranges
     if whole == charset.ANY:
         return "any character"
     outside = charset.complement(whole)
-    if len(outside) < len(whole):
-        return f"[^{_inside(outside)}]"
-    return f"[{_inside(whole)}]"
+    for name in "dws" if min(len(whole), len(outside)) > FEW else "":
+        if charset.unicode_class(name) in (whole, outside):
+            return f"\\{name if charset.unicode_class(name) == whole else name.upper()}"
+    return f"[^{_inside(outside)}]" if len(outside) < len(whole) else f"[{_inside(whole)}]"
 
 
 def _around_surrogates(ranges: Ranges) -> bool:
@@ -58,11 +63,20 @@ def _around_surrogates(ranges: Ranges) -> bool:
 
 
 def _inside(ranges: Ranges) -> str:
-    parts = []
-    for low, high in ranges:
-        ends = [visible(chr(p), "]\\^-[") for p in (low, high)]
-        parts.append(ends[0] if low == high else "".join(ends) if high == low + 1 else "-".join(ends))
-    return "".join(parts)
+    parts = [_range(low, high) for low, high in ranges if low < 0x80]
+    beyond = [_range(low, high) for low, high in ranges if low >= 0x80]
+    if len(beyond) > FEW:
+        return f"{''.join(parts)}, {len(beyond)} ranges from {beyond[0].split('-')[0]} on"
+    return "".join(parts + beyond)
+
+
+def _range(low: int, high: int) -> str:
+    """A range of characters; those written from right to left by number, because they would change the order."""
+    ends = []
+    for p in (low, high):
+        turns = unicodedata.bidirectional(chr(p)) in ("R", "AL", "AN")
+        ends.append(numbered(p) if turns else visible(chr(p), "]\\^-["))
+    return ends[0] if low == high else "".join(ends) if high == low + 1 else "-".join(ends)
 
 
 def bytes_text(ranges: Iterable[tuple[int, int]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -20,6 +21,7 @@ from grammars.drawing.text import bytes_text, class_text, columns, visible
 from grammars.drawing.tracks import Box, Either, Loop, Series
 from grammars.lark.load import library_text
 from grammars.limits import DEFAULT_LIMITS, Limits
+from grammars.regex import charset
 
 LIBRARY = [
     "arithmetic", "c", "csv", "dates", "identifiers", "javascript", "json", "jsonl", "postgres", "python_3_11",
@@ -111,6 +113,13 @@ def test_one_rule_or_terminal_by_its_name():
             g.to_svg(kind, name, limit)
 
 
+def test_without_the_package_the_automaton_still_draws(monkeypatch):
+    monkeypatch.setitem(sys.modules, "railroad", None)
+    with pytest.raises(constrain.ConstrainError, match=r"constrain\[draw\]"):
+        constrain.regex("a").to_svg()
+    read(constrain.regex("a").to_svg("automaton"))
+
+
 # ---------------------------------------------------------------------- hostile texts
 HOSTILE = "<script>&amp;'\"]]>\x00\x1b[31m\u202e\u2066\u200b\ufeff\ufffe\u0301\U000e0001\n\t\\"
 
@@ -138,14 +147,14 @@ def test_hostile_texts_are_shown_and_harmless():
 
 def test_deep_nesting_is_drawn_in_parts():
     pytest.importorskip("railroad")
-    n, limits = 10_000, Limits(depth=30_000)
+    n, m, limits = 10_000, 3_000, Limits(depth=30_000)
     lark = constrain.lark("start: " + "(" * n + '"a"' + ' "b")?' * n, limits=limits)
-    gbnf = constrain.gbnf("root ::= " + "(" * n + '"a" root?' + ' "b")*' * n, limits=limits)
-    for g, name in ((lark, "start"), (gbnf, "root")):
+    gbnf = constrain.gbnf("root ::= " + "(" * m + '"a" root?' + ' "b")*' * m, limits=limits)
+    for g, name, count in ((lark, "start", n), (gbnf, "root", m)):
         texts, links, anchors = read(g.to_svg())
         assert f"{name}, part 2" in texts
         assert links <= anchors
-        assert texts.count('"b"') == n
+        assert texts.count('"b"') == count
         with pytest.raises(constrain.LimitExceeded):
             g.to_svg("automaton", limit=5)
 
@@ -250,6 +259,10 @@ def test_nothing_lies_on_anything_else():
         edges |= {(a, b) for a, b in itertools.product(range(n), repeat=2) if a != b and rng.random() < 0.15}
         labels = {e: Extent(rng.uniform(8, 90), 14.0 * rng.randrange(1, 4), 4) for e in edges}
         layout = place([Extent(30, 15, 15)] * n, labels, 10_000)
+        for (a, b), chain in layout.chains.items():
+            ends = [layout.items[i] for i in (chain[0], chain[-1])]
+            assert ends == [layout.items[i] for i in ((b, a) if (a, b) in layout.back else (a, b))]
+            assert [layout.items[i].layer for i in chain] == list(range(ends[0].layer, ends[1].layer + 1))
         by_column: dict[int, list] = {}
         for item in layout.items:
             by_column.setdefault(item.layer, []).append(item)
@@ -261,7 +274,25 @@ def test_nothing_lies_on_anything_else():
         assert all(end < start for end, start in zip(xs, starts[1:], strict=False))
 
 
+def test_only_edges_of_circles_go_back():
+    rng = random.Random(8)
+    for _ in range(50):
+        names = rng.sample(range(12), 12)
+        labels = {
+            (names[i], names[j]): Extent(9, 9, 4) for i in range(12) for j in range(i + 1, 12) if rng.random() < 0.3
+        }
+        assert not place([Extent(30, 15, 15)] * 12, labels, 10_000).back
+    assert place([Extent(30, 15, 15)] * 2, {(0, 1): Extent(9, 9, 4), (1, 0): Extent(9, 9, 4)}, 99).back == {(1, 0)}
+    with pytest.raises(constrain.LimitExceeded, match="columns"):
+        place([Extent(30, 15, 15)] * 9, {(i, i + 1): Extent(9, 9, 4) for i in range(8)} | {(0, 8): Extent(9, 9, 4)}, 30)
+    assert "<circle" in constrain.regex("").to_svg("automaton")
+
+
 def test_classes_are_short_and_exact():
+    assert [class_text(charset.unicode_class(n)) for n in "dws"] == ["\\d", "\\w", "\\s"]
+    assert class_text(charset.complement(charset.unicode_class("w"))) == "\\W"
+    assert class_text(((0x5D0, 0x5EA), (97, 98))).isascii()
+    assert "ranges from" in class_text(charset.unicode_property("Lu"))
     assert class_text(((97, 97),)) == "a"
     assert class_text(((48, 57), (95, 95), (97, 122))) == "[0-9_a-z]"
     assert class_text(((0, 9), (11, 0xD7FF), (0xE000, 0x10FFFF))) == "[^\\n]"
