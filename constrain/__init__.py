@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from grammars.tokens.automaton import TokenAutomaton as TokenAutomaton
     from grammars.tokens.automaton import compile_grammar as compile
     from grammars.tokens.automaton import fill_masks as fill_masks
+    from grammars.tokens.diagnosis import Diagnosis as Diagnosis
     from grammars.tokens.vocabulary import Vocabulary as Vocabulary
 
 __version__ = "0.1.0"
@@ -54,13 +55,14 @@ _HOMES = {
     "grammars.grammar": ("Grammar", "choice", "gbnf", "json_schema", "lark", "literal", "regex"),
     "grammars.limits": ("Limits",),
     "grammars.tokens.automaton": ("Matcher", "State", "TokenAutomaton", "compile", "fill_masks"),
+    "grammars.tokens.diagnosis": ("Diagnosis",),
     "grammars.tokens.vocabulary": ("Vocabulary",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "BudgetError", "ConstrainError", "ConstrainLogitsProcessor", "EmptyLanguage", "Generation", "Generator", "Grammar",
-    "GrammarError", "LimitExceeded", "Limits", "Matcher", "SampledTexts", "Samples", "SamplingError", "State",
+    "BudgetError", "ConstrainError", "ConstrainLogitsProcessor", "Diagnosis", "EmptyLanguage", "Generation", "Generator",
+    "Grammar", "GrammarError", "LimitExceeded", "Limits", "Matcher", "SampledTexts", "Samples", "SamplingError", "State",
     "TokenAutomaton", "UnsupportedFeature", "Vocabulary", "VocabularyError", "ZeroMassError", "choice", "compile",
     "fill_masks", "gbnf", "generate", "json_schema", "lark", "literal", "regex",
 ]  # fmt: skip

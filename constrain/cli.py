@@ -1,4 +1,4 @@
-"""The command line: ``constrain generate | check | explain``.
+"""The command line: ``constrain generate | check | explain | draw``.
 
 Exit codes: 0 everything fine; 1 some rows failed, or the text is refused; 2 wrong usage, or a schema, pattern or model
 that cannot be used; 130 interrupted.
@@ -73,8 +73,19 @@ def _parser() -> argparse.ArgumentParser:
     e = sub.add_parser("explain", help="say where and why a text is refused, and what was allowed there")
     _add_source(e)
     _add_reading(e)
+    e.add_argument("--json", action="store_true", help="the verdict as JSON")
     e.add_argument("text", nargs="?", default="-", help="file with the text; '-' or none reads standard input")
     e.set_defaults(run=_explain)
+    d = sub.add_parser("draw", help="a grammar as SVG: railroad diagrams of its rules, or its automaton")
+    _add_source(d)
+    _add_reading(d)
+    d.add_argument(
+        "--automaton", action="store_true", help="the automaton of a regex, the transition network of a grammar"
+    )
+    d.add_argument("--rule", metavar="NAME", help="this rule or terminal alone")
+    d.add_argument("--limit", type=_count, help="most boxes of the diagrams (50,000), or states of an automaton (200)")
+    d.add_argument("-o", "--output", type=Path, help="the SVG file; default standard output")
+    d.set_defaults(run=_draw)
     return parser
 
 
@@ -262,7 +273,7 @@ def _bytes_automaton(grammar: Grammar) -> Any:
     from grammars.tokens.automaton import compile_grammar
     from grammars.tokens.vocabulary import Vocabulary
 
-    return compile_grammar(grammar, Vocabulary([*(bytes([b]) for b in range(256)), None], [256]))
+    return compile_grammar(grammar, Vocabulary.single_bytes(grammar.specials))
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -289,20 +300,23 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    if "-" in (args.schema, args.lark) and args.text == "-":
+    if "-" in (args.schema, args.lark, args.gbnf) and args.text == "-":
         raise ConstrainError("standard input cannot be both the grammar and the text; name a file for one of them")
     automaton = _bytes_automaton(_grammar(args))
-    text = _bytes(args.text).removesuffix(b"\n").removesuffix(b"\r")
-    matcher = automaton.matcher()
-    for n, b in enumerate(text):
-        if not matcher.advance(b):
-            line, column = text.count(b"\n", 0, n) + 1, n - text.rfind(b"\n", 0, n)
-            print(f"refused at line {line}, column {column} (byte {n}): {bytes([b])!r}")
-            print(matcher.explain(text[:n]))
-            return 1
-    if not matcher.accepting:
-        print(f"incomplete after byte {len(text)}")
-        print(matcher.explain(text))
-        return 1
-    print("accepted")
+    text = _bytes(args.text)
+    found = automaton.diagnose(text)
+    bare = text.removesuffix(b"\n").removesuffix(b"\r")
+    if not found.accepted and found.byte >= len(bare):  # the end of the last line is no part of the text
+        found = automaton.diagnose(bare)
+    print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if args.json else found)
+    return 0 if found.accepted else 1
+
+
+# ---------------------------------------------------------------------- draw
+def _draw(args: argparse.Namespace) -> int:
+    svg = _grammar(args).to_svg("automaton" if args.automaton else "railroad", args.rule, args.limit)
+    if args.output:
+        args.output.write_text(svg, encoding="utf-8")
+    else:
+        sys.stdout.buffer.write(svg.encode())
     return 0

@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 
 class ConstrainError(Exception):
     """Root of everything this project raises on purpose."""
@@ -72,15 +74,27 @@ class VocabularyError(ConstrainError, ValueError):
 
 
 def caret_excerpt(source: str, span: tuple[int, int], width: int = 72) -> str:
-    """Return the line that holds ``span`` with a line of carets under it, cut to `width` columns around the start."""
+    """Return the line that holds ``span`` with a line of carets under it, cut to `width` characters around the start."""
     start, end = span
     line_start = source.rfind("\n", 0, start) + 1
     line_end = source.find("\n", start)
     line_end = len(source) if line_end < 0 else line_end
-    left = max(line_start, start - width // 2)
-    right = min(line_end, left + width)
-    marks = max(1, min(end, right) - start)
     number = source.count("\n", 0, start) + 1
-    head = f"line {number}, column {start - line_start + 1}: "
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in source[left:right])
-    return f"  {head}{shown}\n  {' ' * (len(head) + start - left)}{'^' * marks}"
+    line = source[line_start:line_end]
+    return marked_line(line, start - line_start, end - line_start, number, start - line_start + 1, width)
+
+
+def marked_line(line: str, start: int, end: int, number: int, column: int, width: int = 72) -> str:
+    """`line`, cut to `width` characters around `start`, with carets under ``line[start:end]``; where it stands before it."""
+    left = max(0, start - width // 2)
+    right = min(len(line), left + width)
+    head = f"line {number}, column {column}: "
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line[left:right])
+    indent = len(head) + _columns(shown[: start - left])
+    marks = max(1, _columns(shown[start - left : min(end, right) - left]))
+    return f"  {head}{shown}\n  {' ' * indent}{'^' * marks}"
+
+
+def _columns(text: str) -> int:
+    """Columns on a terminal: two for wide characters of East Asia, none for combining ones."""
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)

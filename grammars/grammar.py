@@ -26,6 +26,7 @@ class Grammar:
     """kind: "regex", "json_schema", "lark" or "gbnf"; options: those that define the language, by name.
 
     specials: names of the special tokens that a context-free grammar asks the vocabulary for.
+    texts: the source by the path it is imported by, the grammar itself under ""; empty where there is none.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Grammar:
     limits: Limits = DEFAULT_LIMITS
     lowered: Any = field(default=None, repr=False, compare=False)
     specials: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def packed(self) -> tuple[bytes, list[bytes]]:
         return self.table.pack()
@@ -64,6 +66,21 @@ class Grammar:
         from grammars.gbnf import write_gbnf
 
         return write_gbnf(self)
+
+    def to_svg(
+        self, kind: Literal["railroad", "automaton"] = "railroad", name: str | None = None, limit: int | None = None
+    ) -> str:
+        """The grammar as one SVG document that stands alone (`docs/grammars.md`, Pictures).
+
+        kind: "railroad" for one diagram a rule, as the author wrote it (needs the package railroad-diagrams); "automaton" for
+            the minimal deterministic automaton of a regular language, or of a terminal of a grammar by its `name`, and
+            for the recursive transition network of a context-free grammar, one automaton a rule.
+        name: this rule or terminal alone. limit: most boxes of all diagrams (50,000), or states of an automaton (200).
+        Raises LimitExceeded beyond it, UnsupportedFeature for JSON Schemas, GrammarError for a name that is not there.
+        """
+        from grammars.drawing import draw_grammar
+
+        return draw_grammar(self, kind, name, limit)
 
     @property
     def is_cfg(self) -> bool:
@@ -105,11 +122,13 @@ def _composed(a: Grammar, b: Grammar, op: Op, table: Table) -> Grammar:
     return _from_cfg("cfg", lowered, {"lexer": "any"}, a.limits)
 
 
-def _from_cfg(kind: str, lowered: LoweredCfg, options: dict[str, Any], limits: Limits) -> Grammar:
+def _from_cfg(
+    kind: str, lowered: LoweredCfg, options: dict[str, Any], limits: Limits, texts: Mapping[str, str] | None = None
+) -> Grammar:
     cfg = lowered.cfg
     root = cfg.finish(lowered.start, lowered.lexing)
     specials = (cfg.table.blobs[t.node].decode() for t in cfg.terminals if t.kind == "special")
-    return Grammar(kind, cfg.table, root, options, limits, lowered, tuple(dict.fromkeys(specials)))
+    return Grammar(kind, cfg.table, root, options, limits, lowered, tuple(dict.fromkeys(specials)), texts or {})
 
 
 def regex(pattern: str, dialect: Literal["python", "ecma"] = "python", limits: Limits = DEFAULT_LIMITS) -> Grammar:
@@ -237,7 +256,7 @@ def lark(
         text, table, start=start, lexer=lexer, refine=refine, imports=imports, grammars=grammars, limits=limits
     )
     options = {"start": start, "lexer": lexer} | ({"library": library} if library else {})
-    return _from_cfg("lark", lowered, options, limits)
+    return _from_cfg("lark", lowered, options, limits, {**(imports or {}), "": text})
 
 
 def gbnf(text: str, limits: Limits = DEFAULT_LIMITS) -> Grammar:
@@ -246,7 +265,7 @@ def gbnf(text: str, limits: Limits = DEFAULT_LIMITS) -> Grammar:
 
     if not isinstance(text, str):
         raise GrammarError(f"a grammar must be a string, not {type(text).__name__}")
-    return _from_cfg("gbnf", lower_gbnf(text, Table(), limits), {"lexer": "any"}, limits)
+    return _from_cfg("gbnf", lower_gbnf(text, Table(), limits), {"lexer": "any"}, limits, {"": text})
 
 
 def _whitespace(option: Any) -> tuple[int, int]:

@@ -198,6 +198,7 @@ class Automaton {
   const std::shared_ptr<KernelVocabulary>& vocabulary() const { return vocabulary_; }
   Engine& engine() const { return *engine_; }
   const RuleMasks* rule_masks() const { return masks_.get(); }
+  RuleReader* rules() const { return rules_.get(); }
   std::vector<Id> inseparable() const { return rules_ ? rules_->inseparable() : std::vector<Id>(); }
   std::size_t rule_bytes() const { return rules_ ? rules_->bytes() + masks_->bytes() : 0; }
   std::int64_t compile_used() const { return compile_used_; }
@@ -265,7 +266,10 @@ class Automaton {
   // Special tokens of a completion have no bytes and are left out here.
   std::string completion(const Point& p) const {
     if (p.ended) return std::string();
-    if (!rules_) return engine_->reader.completion(between_tokens(p).config, 1u << 22);
+    return completion_between_bytes(between_tokens(p));
+  }
+  std::string completion_between_bytes(const Point& p) const {
+    if (!rules_) return engine_->reader.completion(p.config, 1u << 22);
     std::string out;
     for (std::int32_t s : rules_->completion(p.config.a, 1u << 22))
       if (s < 256) out.push_back(static_cast<char>(s));

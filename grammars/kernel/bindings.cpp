@@ -1,6 +1,7 @@
 // The Python module: buffers in, values out, errors translated. No policy here.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unordered_map.h>
@@ -8,7 +9,7 @@
 
 #include <thread>
 
-#include "automaton.hpp"
+#include "diagnosis.hpp"
 
 namespace nb = nanobind;
 using namespace constrain;
@@ -131,6 +132,8 @@ bool fill_row(const Automaton& a, const Point& p, Rows& rows, std::int64_t index
   rows.clear_tail(row, words);
   return fits;
 }
+
+nb::tuple names_of(const Progress& p) { return nb::make_tuple(p.reading, p.next, p.rules); }
 
 void check_same(const PyAutomaton& a, const PyState& s) {
   if (s.automaton.get() != &a) throw nb::value_error("the state belongs to another automaton");
@@ -265,6 +268,13 @@ NB_MODULE(_kernel, m) {
         for (; n < static_cast<std::int64_t>(text.size()); ++n, turn.renew())
           if (!a.a->run(p, std::string_view(text.c_str() + n, 1))) return nb::make_tuple(n, false);
         return nb::make_tuple(n, a.a->accepting(p));
+      })
+      .def("diagnose", [](PyAutomaton& a, nb::bytes text) {
+        Automaton::Turn turn(*a.a);
+        Diagnosis d = diagnose(*a.a, std::string_view(text.c_str(), text.size()), [&] { turn.renew(); });
+        nb::object completion = nb::none();
+        if (d.completion) completion = nb::bytes(d.completion->data(), d.completion->size());
+        return nb::make_tuple(d.viable, d.place, d.accepted, nb::bytes(d.expected.data(), d.expected.size()), completion, names_of(d.progress));
       });
 
   nb::class_<PyMatcher>(m, "KernelMatcher")
@@ -351,14 +361,13 @@ NB_MODULE(_kernel, m) {
       }, nb::arg("most") = 4096)
       .def("next_bytes", [](PyMatcher& self) {
         Automaton::Turn turn(self.a());
-        std::string s;
-        const Point here = self.a().between_tokens(self.here());
-        for (int b = 0; b < 256; ++b) {
-          Point p = here;
-          char c = static_cast<char>(b);
-          if (!p.ended && self.a().engine().reader.spells(b) && self.a().run(p, std::string_view(&c, 1))) s.push_back(c);
-        }
+        std::string s = bytes_at(self.a(), self.a().between_tokens(self.here()));
         return nb::bytes(s.data(), s.size());
+      })
+      .def("progress", [](PyMatcher& self) {
+        Automaton::Turn turn(self.a());
+        const Point here = self.a().between_tokens(self.here());
+        return names_of(progress_at(self.a(), here, bytes_at(self.a(), here)));
       });
 
   m.def("fill_masks", [](const std::vector<nb::object>& matchers, nb::handle rows, nb::object budgets) {

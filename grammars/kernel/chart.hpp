@@ -52,6 +52,15 @@ class Chart {
     return std::binary_search(lists.begin(list), lists.end(list), terminal);
   }
 
+  // Calls f(nonterminal) for the rules of which a part has been read, each item once.
+  template <class F>
+  void each_head(Id set, F&& f) const {
+    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
+      Id d = sets_.begin(set)[i];
+      if (d > 0 && g_.symbol[d - 1] != Rules::kEnd && d != g_.start_dot) f(g_.head[d]);
+    }
+  }
+
   // The set after any one of the terminals of the list `terminals`; dead if none can be read.
   Id go(Id set, Id terminals) {
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(terminals);

@@ -41,6 +41,7 @@ class Readings {
     starts_of_documents();
   }
 
+  RegexStore& regexes() { return re_; }
   bool has_specials() const { return !specials_.empty(); }
   const std::unordered_map<std::int32_t, std::vector<Id>>& specials() const { return specials_; }
   Id intern(const Alternative& a) { 

@@ -20,6 +20,7 @@ from grammars.grammar import Grammar
 from grammars.json_schema.witness import failing_path
 from grammars.kernel import native
 from grammars.limits import DEFAULT_LIMITS, Limits
+from grammars.tokens.diagnosis import Diagnosis, Explanation, diagnose, json_path, names_of
 from grammars.tokens.vocabulary import Vocabulary
 
 State = native.State
@@ -39,25 +40,6 @@ class Report:
         """Plain data for JSON: one row a keyword, `path` a JSON pointer."""
         rows = [{"path": r.path, "keyword": r.keyword, "status": r.status, "note": r.note} for r in self.rows]
         return {"kind": self.kind, "options": self.options, "distance": self.distance, "keywords": rows}
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What may follow here. `expected`: bytes, `completion`: one way to finish, `so_far`: the text read."""
-
-    so_far: bytes
-    expected: bytes
-    accepting: bool
-    completion: bytes
-    place: str
-
-    def __str__(self) -> str:
-        shown = self.so_far[-60:].decode(errors="replace")
-        end = "the text may end here, or " if self.accepting else ""
-        return (
-            f"after {shown!r} {self.place}: {end}expected one of {_classes(self.expected)}; "
-            f"for example {self.completion[:60].decode(errors='replace')!r}"
-        )
 
 
 class TokenAutomaton:
@@ -106,6 +88,12 @@ class TokenAutomaton:
     def viable(self, text: bytes | str) -> int:
         """Bytes of the longest prefix of `text` that some accepted text begins with."""
         return int(self.kernel.read(text.encode() if isinstance(text, str) else text)[0])
+
+    def diagnose(self, text: bytes | str) -> Diagnosis:
+        """Where `text` leaves the language, what stands there and what could, or where it ends too early.
+
+        One pass over the text up to that place; then what is expected is found out (256 steps, one completion)."""
+        return diagnose(self.grammar, text, self.kernel)
 
     def matcher(self, state: State | None = None) -> Matcher:
         return Matcher(self, state)
@@ -209,8 +197,13 @@ class Matcher:
         return kept
 
     def explain(self, so_far: bytes = b"") -> Explanation:
-        """What may follow here and one way to finish; `so_far` is shown as the text read."""
-        return Explanation(so_far, bytes(self._kernel.next_bytes()), self.accepting, self.completion(), _place(so_far))
+        """What may follow here and one way to finish; `so_far` is shown as the text read.
+
+        Under a grammar with the names of terminals and rules; under a schema with the JSON path."""
+        grammar = self.automaton.grammar
+        place = f"at {json_path(so_far)}" if grammar.kind == "json_schema" else ""
+        names = names_of(grammar, self._kernel.progress()) if grammar.is_cfg else {}
+        return Explanation(so_far, bytes(self._kernel.next_bytes()), self.accepting, self.completion(), place, **names)
 
 
 def compile_grammar(grammar: Grammar, vocabulary: Vocabulary, limits: Limits | None = None) -> TokenAutomaton:
@@ -271,49 +264,3 @@ def _failing_path(grammar: Grammar, vocabulary: Vocabulary, limits: Limits) -> s
 def fill_masks(matchers: Sequence[Matcher], rows: Any, budgets: Sequence[int | None] | None = None) -> list[bool]:
     """Fill row i of `rows` for matcher i, in one call without the interpreter lock. See `Matcher.fill_mask`."""
     return list(native.fill_masks([m._kernel for m in matchers], rows, budgets))
-
-
-def _classes(expected: bytes) -> str:
-    """Bytes as a short list: ranges of printable characters, the rest by number."""
-    out: list[str] = []
-    at = 0
-    while at < len(expected):
-        end = at
-        while end + 1 < len(expected) and expected[end + 1] == expected[end] + 1:
-            end += 1
-        lo, hi = expected[at], expected[end]
-        out.append(_byte(lo) if lo == hi else f"{_byte(lo)}-{_byte(hi)}")
-        at = end + 1
-    return " ".join(out) or "nothing"
-
-
-def _byte(b: int) -> str:
-    return repr(chr(b)) if 0x20 <= b < 0x7F else f"0x{b:02x}"
-
-
-def _place(text: bytes) -> str:
-    """The JSON path at the end of a JSON prefix, best effort, for people."""
-    stack: list[list[Any]] = []
-    key, in_string, escaped, current = "", False, False, ""
-    for c in text.decode(errors="replace"):
-        if in_string:
-            if escaped:
-                escaped = False
-            elif c == "\\":
-                escaped = True
-            elif c == '"':
-                in_string = False
-                key = current
-            current += c
-            continue
-        if c == '"':
-            in_string, current = True, ""
-        elif c in "{[":
-            stack.append([c, 0 if c == "[" else None])
-        elif c in "}]" and stack:
-            stack.pop()
-        elif c == ":" and stack:
-            stack[-1][1] = key
-        elif c == "," and stack and stack[-1][0] == "[":
-            stack[-1][1] += 1
-    return "at #" + "".join(f"/{s[1]}" for s in stack if s[1] is not None)

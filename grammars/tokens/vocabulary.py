@@ -51,6 +51,15 @@ class Vocabulary:
         self.kernel = native.KernelVocabulary(data, offsets, flags, list(self.eos_token_ids))
 
     @classmethod
+    def single_bytes(cls, specials: Iterable[str] = ()) -> Vocabulary:
+        """One token for each byte, one for each name of `specials`, and an end token: for questions about texts, whose
+        meaning does not depend on a vocabulary."""
+        names = list(dict.fromkeys(specials))
+        tokens: list[bytes | None] = [bytes([b]) for b in range(256)]
+        ids = {name: 256 + n for n, name in enumerate(names)}
+        return cls([*tokens, *(None for _ in names), None], [256 + len(names)], special_tokens=ids)
+
+    @classmethod
     def from_tokenizer(
         cls, tokenizer: Any, eos_token_ids: Iterable[int] | int | None = None, size: int | None = None
     ) -> Vocabulary:
