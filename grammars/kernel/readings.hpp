@@ -94,7 +94,7 @@ class Readings {
     Id longer = 0;
     if (a.phase == kLineStart) {
       if (next && may_end_line(next)) return;
-    } else if (g.longest && next && (longer = scan.no_longer_match(next, 0)) == kNone) {
+    } else if (g.longest && next && (longer = scan.no_longer_match(next)) == kNone) {
       return;
     }
     std::size_t before = out.size();

@@ -192,7 +192,7 @@ class RuleInteriors {
       return;
     }
     bool forked = r_.g.longest && next;
-    if (forked && r_.scan.no_longer_match(next, 0) == kNone) return;
+    if (forked && r_.scan.no_longer_match(next) == kNone) return;
     for (const Scanner::End& e : r_.scan.ends(at)) {
       Id indentation = r_.has_newline(e.terminals) ? read : 0;
       bool looked = e.obligations && r_.scan.looks_at(e.obligations, b);
@@ -212,7 +212,7 @@ class RuleInteriors {
     for (const RuleFork& f : x.forks) n += sizeof(RuleFork) + f.nodes.size() * 4;
     return n;
   }
-  static constexpr std::int32_t kSmallSubtree = 16;
+  static constexpr std::int32_t kSmallSubtree = 2;
 
   RuleReader& r_;
   MaskStore& store_;

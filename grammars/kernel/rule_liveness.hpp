@@ -108,7 +108,7 @@ class RuleLiveness : public Readings {
   // A lexeme in `state` ends as `e` and byte `b` follows: may a lexeme that begins at `p` with that byte end in turn?
   bool may_follow(const Place& p, Id state, const Scanner::End& e, int b) {
     if (has_documents() && begins_document(p.set, b)) return true;
-    Id next = g.longest ? scan.step(state, b) : 0, longer = next ? scan.no_longer_match(next, 0) : 0;
+    Id next = g.longest ? scan.step(state, b) : 0, longer = next ? scan.no_longer_match(next) : 0;
     if (longer == kNone) return false;
     Id asked = scan.step_obligations(e.obligations, b), begun = scan.step(fresh(p).state, b);
     return asked != kNone && begun && lexeme_can_end(begun, scan.join(asked, longer));

@@ -165,7 +165,7 @@ class RuleMasks {
     for (int b = 0; b < 256; ++b) {
       Id next = r_.scan.step(a.state, b);
       if (!next || !r_.g.longest) put(ends, b);
-      else if (!line && r_.scan.no_longer_match(next, 0) != kNone) undecided.push_back(b);
+      else if (!line && r_.scan.no_longer_match(next) != kNone) undecided.push_back(b);
     }
     r_.each_end(a, [&](Id asked, const Place& p) {
       ByteSet clear = ends;

@@ -77,6 +77,7 @@ class RuleReader : public RuleLiveness {
   void trim() {
     if (steps_.size() > kSteps) steps_.clear();
     if (after_.size() > kSteps) after_.clear();
+    scan.trim();
   }
 
   // ------------------------------------------------------------------ completions

@@ -63,7 +63,7 @@ class RuleViews {
     if (state >= static_cast<Id>(loops_.size())) loops_.resize(static_cast<std::size_t>(state) + 64, kUnknownLoops);
     return loops_[static_cast<std::size_t>(state)] = g;
   }
-  std::size_t bytes() const { return bytes_; }
+  std::size_t bytes() const { return bytes_ + nodes_.size() * sizeof(Node) + edges_.bytes(); }
   void clear() {
     views_.clear();
     view_ids_.clear();
@@ -114,7 +114,7 @@ class RuleViews {
     std::vector<std::int32_t> ids, afresh;
   };
   static constexpr std::uint64_t kUnknownLoops = ~0ull;  // no set of groups: kBroken never loops
-  static constexpr std::int32_t kSmallView = 48, kSmallSubtree = 16;
+  static constexpr std::int32_t kSmallView = 48, kSmallSubtree = 2;
 
   // ------------------------------------------------------------------ tries of tails
   static View merge_nodes(const Trie& source, const std::vector<std::int32_t>& nodes) {
@@ -176,9 +176,9 @@ class RuleViews {
   }
   std::int32_t child(std::int32_t at, Id answer) {
     std::uint64_t key = static_cast<std::uint64_t>(static_cast<std::uint32_t>(at)) << 32 | static_cast<std::uint32_t>(answer);
-    auto [it, fresh] = edges_.try_emplace(key, static_cast<std::int32_t>(nodes_.size()));
-    if (fresh) nodes_.push_back({}), bytes_ += 70;
-    return it->second;
+    Id fresh = static_cast<Id>(nodes_.size()), found = edges_.find_or_add(key, fresh);
+    if (found == fresh) nodes_.push_back({});
+    return found;
   }
   // What tokens can see of a place: which terminals may be taken there, which are known to be finishable, and whether
   // brackets are open.
@@ -276,7 +276,7 @@ class RuleViews {
   // The readings in which the lexeme ends before byte b; it would go on to `next`.
   void end(const Reading& x, int b, Id next, std::vector<Reading>& out, Learning& l, bool& afresh) {
     bool forked = r_.g.longest && next;
-    if (forked && r_.scan.no_longer_match(next, 0) == kNone) return;
+    if (forked && r_.scan.no_longer_match(next) == kNone) return;
     for (const Scanner::End& e : r_.scan.ends(x.state)) {
       bool looked = e.obligations && r_.scan.looks_at(e.obligations, b);
       if (looked && r_.scan.step_obligations(e.obligations, b) == kNone) continue;
@@ -304,7 +304,7 @@ class RuleViews {
   ListStore observations_, answers_;
   std::array<std::vector<Id>, 2> observed_;  // by parser set, outside and inside brackets
   std::deque<Node> nodes_;
-  std::unordered_map<std::uint64_t, std::int32_t> edges_;
+  IdTable edges_;
   std::deque<Judgement> judgements_;
   std::deque<std::vector<Reading>> levels_;
   std::vector<Place> slots_;

@@ -86,38 +86,26 @@ class Scanner {
   }
   // What a lexeme that ended before now asks for, its other reading having come to `state`: no match here or later.
   // kNone if that is refuted already. Meaningful under "longest" only.
-  Id no_longer_match(Id state, Id obligations) {
-    std::vector<std::array<Id, 3>> all = entries(obligations);
-    for (const Id* p = begin(state); p < end(state); p += 2) {
-      Id unless = g_.terminals[*p].unless;
-      if (re_.nullable(p[1])) {
-        if (unless == kNone) return kNone;
-        all.push_back({kMust, unless, kNone});
-      }
-      all.push_back({kNever, p[1], unless});
-    }
-    return pack(std::move(all));
+  Id no_longer_match(Id state) {
+    if (state >= static_cast<Id>(no_longer_.size())) no_longer_.resize(rows_.size(), kUnknown);
+    meter_.charge();
+    if (no_longer_[state] != kUnknown) return no_longer_[state];
+    Meter::Apart apart(meter_);
+    Id made = find_no_longer_match(state);
+    return no_longer_[state] = made;
   }
   // The obligations after one more byte; kNone if one is broken.
   Id step_obligations(Id list, int b) {
     if (!list) return 0;
-    std::vector<std::array<Id, 3>> out;
-    for (auto [kind, language, unless] : entries(list)) {
-      Id next = re_.live_step(language, b);
-      meter_.charge();
-      if (kind == kMust) {
-        if (next == RegexStore::kEmpty) return kNone;
-        if (!re_.nullable(next)) out.push_back({kMust, next, kNone});
-        continue;
-      }
-      if (next == RegexStore::kEmpty) continue;
-      if (re_.nullable(next)) {
-        if (unless == kNone) return kNone;
-        out.push_back({kMust, unless, kNone});
-      }
-      out.push_back({kNever, next, unless});
+    std::uint64_t key = static_cast<std::uint64_t>(list) << 8 | static_cast<std::uint64_t>(b);
+    auto it = obligation_steps_.find(key);
+    if (it == obligation_steps_.end()) {
+      Meter::Apart apart(meter_);
+      Id made = find_step(list, b);
+      it = obligation_steps_.emplace(key, ObligationStep{made, apart.work()}).first;
     }
-    return pack(std::move(out));
+    meter_.charge(Meter::price(it->second.work));
+    return it->second.list;
   }
   // May the text end under these obligations?
   bool fulfilled(Id list) const {
@@ -138,12 +126,54 @@ class Scanner {
       if (*p == kMust || re_.live_step(p[1], b) != RegexStore::kEmpty) return true;
     return false;
   }
-  std::size_t bytes() const { return rows_.size() * (sizeof(Row) + 40) + parts_.bytes() + lists.bytes(); }
+  // Drops memos that have grown too large.
+  void trim() {
+    if (obligation_steps_.size() > kSteps) obligation_steps_.clear();
+  }
+  std::size_t bytes() const {
+    return rows_.size() * (sizeof(Row) + 44) + parts_.bytes() + lists.bytes() + obligation_steps_.size() * 40;
+  }
 
  private:
   static constexpr Id kUnknown = -2;
+  static constexpr std::size_t kSteps = 1u << 18;
   using Row = std::array<Id, 256>;
+  struct ObligationStep {
+    Id list;
+    std::int64_t work;
+  };
 
+  Id find_no_longer_match(Id state) {
+    std::vector<std::array<Id, 3>> all;
+    for (const Id* p = begin(state); p < end(state); p += 2) {
+      Id unless = g_.terminals[*p].unless;
+      if (re_.nullable(p[1])) {
+        if (unless == kNone) return kNone;
+        all.push_back({kMust, unless, kNone});
+      }
+      all.push_back({kNever, p[1], unless});
+    }
+    return pack(std::move(all));
+  }
+  Id find_step(Id list, int b) {
+    std::vector<std::array<Id, 3>> out;
+    for (auto [kind, language, unless] : entries(list)) {
+      Id next = re_.live_step(language, b);
+      meter_.charge();
+      if (kind == kMust) {
+        if (next == RegexStore::kEmpty) return kNone;
+        if (!re_.nullable(next)) out.push_back({kMust, next, kNone});
+        continue;
+      }
+      if (next == RegexStore::kEmpty) continue;
+      if (re_.nullable(next)) {
+        if (unless == kNone) return kNone;
+        out.push_back({kMust, unless, kNone});
+      }
+      out.push_back({kNever, next, unless});
+    }
+    return pack(std::move(out));
+  }
   Id state_of(const std::vector<Id>& flat) {
     Id id = parts_.add(flat);
     while (static_cast<Id>(rows_.size()) <= id) rows_.emplace_back().fill(kUnknown);
@@ -222,6 +252,8 @@ class Scanner {
   std::vector<bool> ends_known_;
   std::unordered_map<std::uint64_t, Id> starts_;
   std::unordered_map<Id, bool> goes_on_;
+  std::vector<Id> no_longer_;  // by state
+  std::unordered_map<std::uint64_t, ObligationStep> obligation_steps_;
 };
 
 }  // namespace constrain
