@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grammars.ir import Table
+from grammars.lark.lookahead import Ending
 from grammars.regex import charset
-from grammars.regex.syntax import Concat, Node, Ranges, Repeat, Union
+from grammars.regex.syntax import Concat, Lowered, Node, Ranges, Repeat, Union
 from grammars.regex.widths import alphabet, first_characters, widths
 
 
@@ -120,3 +121,21 @@ def prefix_free(node: int, table: Table) -> int:
     """The words of `node` of which no proper prefix is one."""
     longer = table.concat(node, table.repeat(table.char_class(charset.ANY), 1, None))
     return table.conjunction(node, table.negation(longer))
+
+
+def first_stops(found: Sequence[Ending], table: Table) -> list[Ending] | None:
+    """The endings of a lazy terminal: the words of which no proper prefix is one. A prefix is no word where a match of its
+    `unless` follows; None if such a match may be longer than one character, since it may reach beyond the longer word."""
+    some = table.repeat(table.char_class(charset.ANY), 1, None)
+    longer = []
+    for e in found:
+        if e.unless is None:
+            longer.append(table.concat(e.node, some))
+            continue
+        least, most = widths(Lowered(e.unless), table)
+        if most is None or most > 1:
+            return None
+        if least:
+            follows = table.conjunction(some, table.negation(table.concat(e.unless, table.text())))
+            longer.append(table.concat(e.node, follows))
+    return [Ending(table.conjunction(e.node, *map(table.negation, longer)), e.unless) for e in found]

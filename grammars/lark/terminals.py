@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from grammars.errors import GrammarError, LimitExceeded, UnsupportedFeature
 from grammars.ir import Op, Table
-from grammars.lark.lazy import PLAIN, Flags, prefix_free, quantifiers, split_lazy
+from grammars.lark.lazy import PLAIN, Flags, first_stops, prefix_free, quantifiers, split_lazy
 from grammars.lark.load import Body, Namespace, Slot
 from grammars.lark.lookahead import Ending, variants
 from grammars.lark.stop import stopped
@@ -114,9 +114,13 @@ class Terminals:
         if piece.flags.mixed:
             advice = "write the terminal without lazy quantifiers (/[^x]*x/ for /.*?x/), or mark it [lazy]"
             raise _unsupported(home, f"a lazy quantifier among greedy ones is not supported here; {advice}", span)
-        if piece.flags.lazy:
-            return [Ending(self.lazy(e.node), e.unless) for e in found]
-        return found
+        if not piece.flags.lazy:
+            return found
+        stops = first_stops(found, self.table)
+        if stops is None:
+            what = "a terminal with lazy quantifiers that looks ahead at more than one character"
+            raise _unsupported(home, f"{what} is not supported; write it without them, or mark it [lazy]", span)
+        return stops
 
     def _resolve(self, slot: Slot) -> Piece:
         """The piece of a named terminal, those it refers to first. Raises GrammarError where they go in a circle."""
@@ -273,9 +277,6 @@ class Terminals:
         return depth
 
     # ------------------------------------------------------------------ attributes and structured regexes
-    def lazy(self, node: int) -> int:
-        return prefix_free(node, self.table)
-
     def with_attributes(self, found: list[Ending], attributes: tuple[Attribute, ...], home: Namespace) -> list[Ending]:
         """``lazy``, ``suffix=`` and ``stop=``; ``capture`` says nothing about the language."""
         t = self.table
@@ -288,7 +289,7 @@ class Terminals:
                 raise _unsupported(home, f"{a.name} of a terminal with lookahead is not supported", a.span)
             node = found[0].node
             if a.name == "lazy":
-                found = [Ending(self.lazy(node))]
+                found = [Ending(prefix_free(node, t))]
                 continue
             if a.value is None or isinstance(a.value, float):
                 raise home.error(f'{a.name} takes a string, a regex or a terminal: {a.name}="..."', a.span)
@@ -296,7 +297,7 @@ class Terminals:
                 ends = self.anonymous(a.value, home)
                 if len(ends) != 1 or ends[0].unless is not None or t.nullable(ends[0].node):
                     raise _unsupported(home, "a suffix that is empty or looks ahead is not supported", a.span)
-                found = [Ending(self.lazy(t.concat(node, ends[0].node)))]
+                found = [Ending(prefix_free(t.concat(node, ends[0].node), t))]
             else:
                 if not isinstance(a.value, Literal) or a.value.ignore_case or not a.value.text:
                     raise _unsupported(

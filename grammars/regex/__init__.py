@@ -2,9 +2,9 @@
 
 `parse_regex` turns a pattern into a syntax tree (`syntax`), `lower_regex` turns the tree into nodes of an `ir.Table`.
 Supported in both dialects: literals, classes, Unicode categories, groups, alternation, greedy and lazy quantifiers with
-bounds, ``^ $ \\b \\B`` anywhere outside a repetition, lookahead, lookbehind of one character, scoped flags. Refused by name:
-back-references, conditionals, atomic groups, possessive quantifiers, longer lookbehind, Unicode scripts, and assertions
-inside a repetition.
+bounds, ``^ $ \\b \\B`` anywhere outside a repetition, lookahead, lookbehind of one character, scoped flags,
+back-references to groups that match few texts (`references`). Refused by name: other back-references, conditionals, atomic
+groups, possessive quantifiers, longer lookbehind, Unicode scripts, and assertions inside a repetition.
 """
 
 from grammars.regex.lower import lower_regex

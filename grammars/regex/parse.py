@@ -7,23 +7,26 @@ as `re` reads str patterns; inline flags are honoured. Positions in messages poi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from grammars.errors import GrammarError, LimitExceeded, UnsupportedFeature
 from grammars.limits import DEFAULT_LIMITS, Limits
 from grammars.regex import charset
+from grammars.regex.references import expand_references
+from grammars.regex.sequence import sequence
 from grammars.regex.syntax import (
-    EPSILON,
     Behind,
     Boundary,
     Chars,
-    Concat,
     End,
+    Group,
     Lookahead,
     Node,
     Pattern,
     Ranges,
+    Reference,
     Repeat,
     Start,
     Union,
@@ -32,6 +35,7 @@ from grammars.regex.syntax import (
 Dialect = Literal["python", "ecma"]
 GROUP_DEPTH = 150  # groups within groups that the recursive parser and lowering can carry
 _HEX = frozenset("0123456789abcdefABCDEF")
+_REFERENCE = re.compile(r"\\[1-9]|\(\?P=|\\k<")
 _SIMPLE = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11}
 
 
@@ -56,6 +60,8 @@ def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFA
     node = parser.alternation(parser.apply_flags(_Flags(), flags, "", 0), 0)
     if parser.at < len(pattern):
         raise parser.error("unbalanced parenthesis", 1)
+    if parser.referring:
+        node = expand_references(node, pattern, limits.nodes)
     return Pattern(node, pattern, dialect)
 
 
@@ -64,6 +70,10 @@ class _Parser:
         self.source, self.python, self.depth = source, dialect == "python", depth
         self.at = self.nodes = 0
         self.most_nodes = nodes
+        self.referring = _REFERENCE.search(source) is not None  # groups are kept in the tree
+        self.opened = 0
+        self.closed: set[int] = set()
+        self.names: dict[str, int] = {}
 
     # ------------------------------------------------------------------ helpers
     def error(self, message: str, width: int = 1, at: int | None = None) -> GrammarError:
@@ -90,10 +100,10 @@ class _Parser:
         parts: list[Node] = []
         while True:
             if self.at >= len(self.source) or self.peek(")"):
-                branches.append(_concat(parts))
+                branches.append(sequence(parts))
                 return branches[0] if len(branches) == 1 else Union(tuple(branches))
             if self.take("|"):
-                branches.append(_concat(parts))
+                branches.append(sequence(parts))
                 parts = []
                 continue
             changed = self.global_flags(flags) if self.python else None
@@ -219,7 +229,9 @@ class _Parser:
         start = self.at
         self.at += 1
         look: bool | None = None
+        captures, name = True, None
         if self.take("?"):
+            captures = False
             if self.take("#") and self.python:
                 end = self.source.find(")", self.at)
                 if end < 0:
@@ -234,21 +246,49 @@ class _Parser:
                 look = True
             elif self.take("<=") or self.take("<!"):
                 return self.lookbehind(flags, depth, start)
-            elif self.take("P=") or self.take("("):
-                raise self.unsupported("a back-reference or conditional", start)
+            elif self.python and self.take("P="):
+                return self.reference(self.group_name(")", start), flags, start)
+            elif self.take("("):
+                raise self.unsupported("a conditional", start)
             elif self.take("P<" if self.python else "<"):
-                end = self.source.find(">", self.at)
-                if end < 0 or not self.source[self.at : end].replace("$", "_").isidentifier():
-                    raise self.error("bad group name", 3, start)
-                self.at = end + 1
+                captures, name = True, self.group_name(">", start)
             elif self.take(">"):
                 raise self.unsupported("an atomic group", start)
             else:
                 flags = self.scoped_flags(flags, start)
+        number = self.open_group(name, start) if captures else 0
         body = self.alternation(flags, depth + 1)
         if not self.take(")"):
             raise self.error("missing ) of this group", 1, start)
-        return body if look is None else Lookahead(body, look)
+        if not captures:
+            return body if look is None else Lookahead(body, look)
+        self.closed.add(number)
+        return Group(number, body, (start, self.at)) if self.referring else body
+
+    def group_name(self, closing: str, start: int) -> str:
+        end = self.source.find(closing, self.at)
+        name = self.source[self.at : end]
+        if end < 0 or not name.replace("$", "_").isidentifier():
+            raise self.error("bad group name", 3, start)
+        self.at = end + 1
+        return name
+
+    def open_group(self, name: str | None, start: int) -> int:
+        self.opened += 1
+        if name in self.names and self.python:
+            raise self.error(f"a second group named {name!r}", self.at - start, start)
+        if name is not None:
+            self.names[name] = self.opened
+        return self.opened
+
+    def reference(self, group: str | int, flags: _Flags, start: int) -> Reference:
+        """A back-reference to a group by name or number; the position is after it."""
+        number = self.names.get(group, 0) if isinstance(group, str) else group
+        if number not in self.closed:
+            if self.python:
+                raise self.error(f"no group {group!r} ends before this back-reference", self.at - start, start)
+            raise self.unsupported("a back-reference to a group that does not end before it", start)
+        return Reference(number, flags.ignore_case, flags.ascii, (start, self.at))
 
     def lookbehind(self, flags: _Flags, depth: int, start: int) -> Node:
         negated = self.source[self.at - 1] == "!"
@@ -283,15 +323,27 @@ class _Parser:
         if self.python and c in "AZ":
             self.at += 1
             return Start() if c == "A" else End()
-        if c in "123456789" or (c == "k" and not self.python and "(?<" in self.source):
-            if not (self.python and c in "1234567" and self.octal_ahead()):
-                self.at += 1
-                raise self.unsupported("a back-reference", start)
+        if c in "123456789" and not (self.python and self.octal_ahead()):
+            return self.reference(self.group_number(), flags, start)
+        if c == "k" and not self.python and "(?<" in self.source:
+            self.at += 1
+            if not self.take("<"):
+                raise self.error("bad group name", 2, start)
+            return self.reference(self.group_name(">", start), flags, start)
         named = self.named_class(flags)
         if named is not None:
             return self.chars(named, flags) if c in "pP" else Chars(named)
         point = self.character_escape(start, in_class=False)
         return self.chars(((point, point),), flags)
+
+    def group_number(self) -> int:
+        """The digits of a numbered back-reference: two at most in Python."""
+        end = self.at + 1
+        while self.source[end : end + 1] in tuple("0123456789") and end - self.at < (2 if self.python else 9):
+            end += 1
+        number = int(self.source[self.at : end])
+        self.at = end
+        return number
 
     def octal_ahead(self) -> bool:
         text = self.source[self.at : self.at + 3]
@@ -432,7 +484,3 @@ class _Parser:
             raise self.error("a backslash at the end", 1, self.at - 1)
         named = self.named_class(flags)
         return named if named is not None else self.character_escape(self.at - 1, in_class=True)
-
-
-def _concat(parts: list[Node]) -> Node:
-    return parts[0] if len(parts) == 1 else Concat(tuple(parts)) if parts else EPSILON

@@ -78,7 +78,26 @@ class Lowered:
     node: int
 
 
-Node = Chars | Concat | Union | Repeat | Start | End | Boundary | Behind | Lookahead | Lowered
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group that a back-reference may refer to. Parsing replaces these and references (`references.py`)."""
+
+    number: int
+    body: Node
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What group `number` has matched, or (`ignore_case`) what differs from it in case alone."""
+
+    number: int
+    ignore_case: bool
+    ascii: bool
+    span: tuple[int, int]
+
+
+Node = Chars | Concat | Union | Repeat | Start | End | Boundary | Behind | Lookahead | Lowered | Group | Reference
 EPSILON = Concat(())
 
 

@@ -133,7 +133,7 @@ def test_lookaround_in_terminals(regex, accepted, refused):
         (r"(?!.*b)a+", "few short texts"),
         (r"[a!]\b", "at the end"),
         (r"(a(?!bb))*b", "repetition"),
-        (r"(a)\1", "back-reference"),
+        (r"(a*)\1", "back-reference"),
         (r"(?<=ab)c", "one character"),
         (r"a++", "possessive"),
         (r".*?a[bc]+[de]", "lazy"),
@@ -440,3 +440,23 @@ def test_bounded_repetitions_take_few_rules():
     automaton = compiled('start: x~3..70\nx: "a" | "b" x', lexer="any")
     for n in (0, 2, 3, 4, 31, 32, 33, 63, 64, 65, 69, 70, 71):
         assert automaton.accepts("a" * n) == (3 <= n <= 70)
+
+
+def test_tokens_that_end_as_they_began():
+    g = r"""
+start: (HERE | RAW | NAME)+
+HERE: /<<(?P<d>EOF|END)\n(?s:.*?)\n(?P=d)\b/
+RAW: /r(#{0,2})"(?s:.*?)"\1/
+NAME: /[a-z]+/
+%ignore /[ \n]+/
+"""
+    a = constrain.compile(constrain.lark(g), BYTES)
+    for text in ("<<EOF\nx\nEND\nEOF", "<<END\n\nEND a", 'r#"a"b"# c', 'r"a" "b"'[:5], "<<EOF\nx\nEOFX\nEOF"):
+        assert a.accepts(text), text
+    for text in ("<<EOF\nx\nEND", 'r#"a"', "<<EOF\nx\nEOF EOF\nEOF", 'r##"a"#'):
+        assert not a.accepts(text), text
+    m = a.matcher()
+    for byte in b"<<END\nfree text\nEN":
+        assert m.advance(byte)
+    assert m.allows(ord("D"))
+    assert m.allows(ord("x"))

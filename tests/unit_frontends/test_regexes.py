@@ -139,7 +139,11 @@ def test_ecma_patterns_agree_with_an_ecma_engine():
 @pytest.mark.parametrize(
     ("pattern", "dialect", "what"),
     [
-        (r"(a)\1", "python", "back-reference"),
+        (r"(a*)\1", "python", "more than 256 texts"),
+        (r"(a|b)*\1", "python", "in the sequence in which its group stands"),
+        (r"(?=(a|b))\1", "ecma", "in the sequence in which its group stands"),
+        (r"\1(a)", "ecma", "does not end before it"),
+        (r"(?(1)a|b)", "python", "conditional"),
         (r"(?<=ab)b", "ecma", "lookbehind"),
         (r"(?>a)b", "python", "atomic"),
         (r"a++", "python", "possessive"),
@@ -195,3 +199,50 @@ def test_a_vocabulary_without_single_bytes_limits_what_is_live():
     assert automaton.accepts(b"cab")
     with pytest.raises(constrain.EmptyLanguage):
         constrain.compile(constrain.regex("a+"), v)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "alphabet", "length"),
+    [
+        (r"(a|b)\1", "ab", 4),
+        (r"""(['"])(?:(?!\1).)*\1""", "'\"a", 5),
+        (r"(?P<q>a|ab)b?(?P=q)+", "ab", 7),
+        (r"r(#{0,3})x.*?x\1", "r#x", 7),
+        (r"(?i)(a|b)\1", "aAbB", 3),
+        (r"((a|b)c)\2", "abc", 4),
+        (r"(a)(b|c)\2\1", "abc", 5),
+        (r"(a|b)(c|d)\2\1", "abcd", 5),
+        (r"^(a|b)\1$", "ab", 4),
+        (r"(?:(a|b)\1)*", "ab", 5),
+        (r"(a?)b\1", "ab", 4),
+        (r"(a|b)(?=\1)a*b*", "ab", 5),
+        (r"(a|b)x?(\1|c)\1", "abcx", 5),
+        (r"(?:(?!a)[ab]|(?=b)[bc])+", "abc", 4),
+    ],
+)
+def test_references_to_groups_of_few_texts_are_those_of_re(pattern, alphabet, length):
+    automaton = compiled(pattern)
+    for text in map("".join, itertools.chain(*(itertools.product(alphabet, repeat=n) for n in range(length + 1)))):
+        assert automaton.accepts(text) == bool(re.fullmatch(pattern, text)), text
+
+
+def test_named_references_of_ecma():
+    automaton = compiled(r"(?<a>x|y)-\k<a>", "ecma")
+    assert automaton.accepts("y-y")
+    assert not automaton.accepts("x-y")
+
+
+@pytest.mark.parametrize("pattern", [r"\1(a)", r"(a\1)", r"(?P=x)", r"(?P<x>a)(?P<x>b)\1", r"(a)\2"])
+def test_references_to_nothing_are_errors_as_in_re(pattern):
+    with pytest.raises(re.error):
+        re.compile(pattern)
+    with pytest.raises(constrain.GrammarError) as e:
+        constrain.regex(pattern)
+    assert not isinstance(e.value, constrain.UnsupportedFeature)
+
+
+def test_copies_for_references_are_counted():
+    many = "".join(f"(a|b)\\{n}" for n in range(1, 30))
+    with pytest.raises(constrain.LimitExceeded):
+        constrain.regex(many)
+    assert compiled("".join(f"(a)\\{n}" for n in range(1, 90))).accepts("aa" * 89)
