@@ -1,6 +1,7 @@
 """The bundled grammars beside the languages' own checkers: confusion matrices on corpora, on mutants, and on random walks.
 
-    python tests/benchmarks/languages.py [LANGUAGE ...] [--texts N] [--mutants N] [--walks N] [--tokens N] [--seed S] [--show K]
+    python tests/benchmarks/languages.py [LANGUAGE ...] [--texts N] [--mutants N] [--walks N] [--tokens N] [--advance N]
+        [--seed S] [--show K]
 
 Languages: python (the running interpreter's version), sqlite, json, c, javascript, python_regex, dates, csv, arithmetic.
 Corpora are what the machine has and the grammars' author did not write: the standard library and the string literals of its
@@ -11,7 +12,8 @@ grammar can see; None, no verdict (a checker that stops at the first semantic er
 Right is: valid accepted, invalid refused. Context is shown and counts for neither side. A walk draws allowed tokens at random
 (all bytes, each a token) and then finishes within a budget; its text must not be *invalid*.
 `--tokens N` also reads N valid texts token by token in the Llama 3 vocabulary of the shared data, with a mask before each
-token: is every token allowed, and what do masks cost on the first reading and on a second?
+token: is every token allowed, and what do masks cost on the first reading and on a second? `--advance N` reads N valid texts
+in the 131,072 tokens of tekken, which mistral-common carries, each token by `advance` alone.
 """
 
 from __future__ import annotations
@@ -630,6 +632,32 @@ def llama() -> tuple[Callable[[str], list[int]], constrain.Vocabulary]:
     return encoding.encode_ordinary, constrain.Vocabulary(tokens, [len(ranks)])
 
 
+def tekken() -> tuple[Callable[[str], list[int]], constrain.Vocabulary]:
+    """The encoder and the vocabulary of 131,072 tokens."""
+    import mistral_common
+    from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+
+    tokenizer = Tekkenizer.from_file(Path(mistral_common.__file__).parent / "data" / "tekken_240911.json")
+    return lambda text: tokenizer.encode(text, bos=False, eos=False), constrain.Vocabulary.from_tokenizer(tokenizer)
+
+
+def advance_by_tokens(
+    automaton: constrain.TokenAutomaton, encode: Callable[[str], list[int]], named: Sequence[tuple[str, str]]
+) -> tuple[list[str], int, float]:
+    """(names of texts that are not read to an accepting end, tokens, seconds of all advances)."""
+    failed, tokens, seconds = [], 0, 0.0
+    for name, text in named:
+        ids = encode(text)
+        matcher = automaton.matcher()
+        started = time.process_time()
+        whole = all(matcher.advance(t) for t in ids)
+        seconds += time.process_time() - started
+        tokens += len(ids)
+        if not (whole and matcher.accepting):
+            failed.append(name)
+    return failed, tokens, seconds
+
+
 def read_by_tokens(
     automaton: constrain.TokenAutomaton, encode: Callable[[str], list[int]], texts: Sequence[str]
 ) -> tuple[int, int, list[float]]:
@@ -653,7 +681,15 @@ def read_by_tokens(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE")
-    for option, default in (("texts", 300), ("mutants", 1000), ("walks", 200), ("tokens", 0), ("seed", 1), ("show", 5)):
+    for option, default in (
+        ("texts", 300),
+        ("mutants", 1000),
+        ("walks", 200),
+        ("tokens", 0),
+        ("advance", 0),
+        ("seed", 1),
+        ("show", 5),
+    ):
         parser.add_argument(f"--{option}", type=int, default=default)
     options = parser.parse_args()
     print(f"{'':24}    valid    valid  invalid  invalid  context  context\n{'':24} {HEAD}")
@@ -676,9 +712,20 @@ def main() -> None:
                     if verdict == "valid"
                     else f"    {verdict}, but accepted: {where}: {near!r}"
                 )
+        corpus = sets["corpus"]
+        verdicts = language.judge([t for _, t in corpus]) if options.tokens or options.advance else []
+        named = [x for x, v in zip(corpus, verdicts, strict=False) if v == "valid"]
+        if options.advance:
+            encode, vocabulary = tekken()
+            by_tokens = constrain.compile(constrain.lark(library=language.grammar), vocabulary, limits=LIMITS)
+            failed, tokens, seconds = advance_by_tokens(by_tokens, encode, named[: options.advance])
+            count = len(named[: options.advance])
+            print(
+                f"{language.grammar} tekken: {count - len(failed)} of {count} texts, {tokens:,} tokens, "
+                f"{seconds / max(tokens, 1) * 1e6:.1f} us an advance, {by_tokens.kernel.rule_bytes >> 20} MiB; {failed[:9]}"
+            )
         if options.tokens:
-            corpus = [text for _, text in sets["corpus"]]
-            valid = [t for t, v in zip(corpus, language.judge(corpus), strict=True) if v == "valid"][: options.tokens]
+            valid = [t for _, t in named][: options.tokens]
             encode, vocabulary = llama()
             by_tokens = constrain.compile(constrain.lark(library=language.grammar), vocabulary, limits=LIMITS)
             for visit in ("first", "again"):
