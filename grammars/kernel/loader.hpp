@@ -74,6 +74,11 @@ class Loader {
       bad("an operand refers to a later node");
     return static_cast<Id>(operand);
   }
+  std::string digits(std::int64_t index) const {
+    std::string_view s = blob(index);
+    if (!std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; })) bad("the digits of a number were expected");
+    return std::string(s);
+  }
   // A predicate of the algebra `type`, or a constant.
   Id formula(std::int64_t operand, Type type) const {
     Id i = check(operand);
@@ -124,10 +129,10 @@ class Loader {
       case kOpAtLeast: case kOpMoreThan:
         need(n, 3);
         return set(kNumberType, v_.fs.literal(n.op == kOpAtLeast ? Atom::AtLeast : Atom::MoreThan,
-                                           v_.numbers.threshold(std::string(blob(x[1])), x[2]), x[0] < 0 ? -1 : 1));
+                                           v_.numbers.threshold(digits(x[1]), x[2]), x[0] < 0 ? -1 : 1));
       case kOpMultipleOf:
         need(n, 2);
-        return set(kNumberType, v_.fs.literal(Atom::Multiple, v_.numbers.modulus(std::string(blob(x[0])), x[1])));
+        return set(kNumberType, v_.fs.literal(Atom::Multiple, v_.numbers.modulus(digits(x[0]), x[1])));
       case kOpIntegral: return set(kNumberType, v_.fs.literal(Atom::Integral, 0));
       case kOpItems: {
         need(n, 2);
