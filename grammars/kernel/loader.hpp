@@ -79,6 +79,11 @@ class Loader {
     if (!std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; })) bad("the digits of a number were expected");
     return std::string(s);
   }
+  static std::int64_t exponent(std::int64_t x) {
+    constexpr std::int64_t most = std::int64_t{1} << 52;  // sums of exponents and lengths stay within 64 bits
+    if (x < -most || x > most) throw LimitError(x < 0 ? -(x + 1) : x, most, "exponent of a number");
+    return x;
+  }
   // A predicate of the algebra `type`, or a constant.
   Id formula(std::int64_t operand, Type type) const {
     Id i = check(operand);
@@ -129,10 +134,10 @@ class Loader {
       case kOpAtLeast: case kOpMoreThan:
         need(n, 3);
         return set(kNumberType, v_.fs.literal(n.op == kOpAtLeast ? Atom::AtLeast : Atom::MoreThan,
-                                           v_.numbers.threshold(digits(x[1]), x[2]), x[0] < 0 ? -1 : 1));
+                                           v_.numbers.threshold(digits(x[1]), exponent(x[2])), x[0] < 0 ? -1 : 1));
       case kOpMultipleOf:
         need(n, 2);
-        return set(kNumberType, v_.fs.literal(Atom::Multiple, v_.numbers.modulus(digits(x[0]), x[1])));
+        return set(kNumberType, v_.fs.literal(Atom::Multiple, v_.numbers.modulus(digits(x[0]), exponent(x[1]))));
       case kOpIntegral: return set(kNumberType, v_.fs.literal(Atom::Integral, 0));
       case kOpItems: {
         need(n, 2);
