@@ -105,19 +105,19 @@ class Cfg:
 
     def terminal(self, name: str, regex: int, unless: int | None = None, priority: int = 0) -> Symbol:
         """A terminal that matches the regex node `regex`, where no match of `unless` follows."""
-        return self._terminal(Terminal(name, "regex", regex, unless, priority))
+        return self.add(Terminal(name, "regex", regex, unless, priority))
 
     def json(self, name: str, root: int) -> Symbol:
         """A terminal that matches the JSON documents of the node `root` (of kind JSON)."""
-        return self._terminal(Terminal(name, "json", root))
+        return self.add(Terminal(name, "json", root))
 
     def special(self, name: str) -> Symbol:
         """A terminal that matches the special token `name` (or one of "[7]", "[5-9,12]" by id), which has no bytes."""
-        return self._terminal(Terminal(name, "special", self.table.blob(name.encode())))
+        return self.add(Terminal(name, "special", self.table.blob(name.encode())))
 
     def virtual(self, name: str) -> Symbol:
         """A terminal that only `Layout` produces."""
-        return self._terminal(Terminal(name, "layout", 0))
+        return self.add(Terminal(name, "layout", 0))
 
     def nonterminal(self, name: str) -> Symbol:
         self.nonterminals.append(name)
@@ -156,7 +156,7 @@ class Cfg:
         lists = [v for group in groups for v in (len(group), *(s.index for s in group))]
         return [1, y.newline.index, y.indent.index, y.dedent.index, y.tab, *lists]
 
-    def _terminal(self, t: Terminal) -> Symbol:
+    def add(self, t: Terminal) -> Symbol:
         self.terminals.append(t)
         return Symbol(True, len(self.terminals) - 1)
 

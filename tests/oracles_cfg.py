@@ -323,3 +323,16 @@ def random_rules(rng: random.Random) -> Rules:
             rules.append((head, tuple(body)))
     ignored = [rng.randrange(len(terminals))] if rng.random() < 0.25 else []
     return Rules(terminals, rules, ignored)
+
+
+def random_pattern(rng: random.Random, depth: int = 3) -> str:
+    """A regex over "ab" for Python's `re`: unions, concatenations, repetitions."""
+    kind = rng.choice("cccurrsss") if depth else "c"
+    if kind == "c":
+        return rng.choice(["a", "b", "ab", "ba", "[ab]", "[ab]*", "a*", "b+"])
+    parts = [random_pattern(rng, depth - 1) for _ in range(rng.choice([2, 2, 3]) if kind != "r" else 1)]
+    if kind == "u":
+        return f"({'|'.join(parts)})"
+    if kind == "s":
+        return "".join(parts)
+    return f"({parts[0]}){rng.choice(['*', '+', '?', '{2}', '{1,3}', '{2,}'])}"

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from grammars.grammar import Grammar
 
 
-def embed_grammar(grammar: Grammar, into: Expansion, lexing: Lexing, name: str) -> Alternatives:
+def embed_grammar(grammar: Grammar, into: Expansion, lexing: Lexing, name: str, grouped: bool = False) -> Alternatives:
     """The ways in which `into` derives what `grammar` does, under the discipline `lexing`. O(size of the grammar).
+
+    grouped: a terminal and what is ignored after it are one nonterminal, which keeps rules as short as they were.
 
     Raises UnsupportedFeature for grammars whose lexing is another one, or that have a layout.
     """
@@ -38,17 +40,20 @@ def embed_grammar(grammar: Grammar, into: Expansion, lexing: Lexing, name: str) 
         )
     if lowered.cfg.layout is not None:
         raise UnsupportedFeature(f"{name} has a %layout and cannot be a part of another grammar")
-    return (_rules(lowered, into, new),)
+    return (_rules(lowered, into, new, grouped),)
 
 
-def _rules(lowered: LoweredCfg, into: Expansion, new: list[int]) -> Sentence:
+def _rules(lowered: LoweredCfg, into: Expansion, new: list[int], grouped: bool) -> Sentence:
     old, cfg = lowered.cfg, into.cfg
     terminals = [_terminal(old, i, into, new) for i in range(len(old.terminals))]
     nonterminals = [cfg.nonterminal(n) for n in old.nonterminals]
     skip: Sentence = ()
 
     def copy(s: Symbol) -> Sentence:
-        return (terminals[s.index], *skip) if s.terminal else (nonterminals[s.index],)
+        if not s.terminal:
+            return (nonterminals[s.index],)
+        read = (terminals[s.index], *skip)
+        return (into.unit((read,), old.terminals[s.index].name),) if grouped else read
 
     ignored = tuple(copy(s) for s in old.ignored)
     if ignored:
