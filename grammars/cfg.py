@@ -22,6 +22,9 @@ A json terminal is a document and no lexeme: it competes with no other terminal,
 `ignore` names symbols that may stand between any two terminals, before the first and after the last. `Layout` describes
 languages where indentation counts: a lexeme of its newline terminal, outside brackets, is followed by one `indent` or by
 as many `dedent` as the width of the line that it ends with asks for.
+
+`skips` states facts about the rules, which change no language and spare searches: nonterminals that what is ignored is written
+out as, and of each the terminals that may stand at its beginning and leave what may follow as it was.
 """
 
 from __future__ import annotations
@@ -102,6 +105,7 @@ class Cfg:
     rules: list[tuple[int, tuple[Symbol, ...]]] = field(default_factory=list)
     ignored: list[Symbol] = field(default_factory=list)
     layout: Layout | None = None
+    skips: dict[Symbol, frozenset[Symbol]] = field(default_factory=dict)
 
     def terminal(self, name: str, regex: int, unless: int | None = None, priority: int = 0) -> Symbol:
         """A terminal that matches the regex node `regex`, where no match of `unless` follows."""
@@ -130,8 +134,8 @@ class Cfg:
     def ignore(self, symbol: Symbol) -> None:
         self.ignored.append(symbol)
 
-    def finish(self, start: Symbol, lexing: Lexing) -> int:
-        """Return the id of the GRAMMAR node. O(size)."""
+    def finish(self, start: Symbol, lexing: Lexing, spacing: Sequence[tuple[Symbol, Symbol]] = ()) -> int:
+        """Return the id of the GRAMMAR node. O(size). `spacing`: see `passes/find_spacing.py`."""
         kinds = {"regex": 0, "json": 1, "special": 2, "layout": 3}
         x: list[int] = [
             int(lexing == "longest"),
@@ -146,6 +150,7 @@ class Cfg:
             x += [head, len(body), *map(self._code, body)]
         x += [len(self.ignored), *map(self._code, self.ignored)]
         x += self._layout()
+        x += [len(spacing), *(s.index for pair in spacing for s in pair)]
         return self.table.node(Op.GRAMMAR, *x)
 
     def _layout(self) -> list[int]:

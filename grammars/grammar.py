@@ -121,8 +121,10 @@ def _composed(a: Grammar, b: Grammar, op: Op, table: Table) -> Grammar:
 
 
 def _from_cfg(kind: str, lowered: LoweredCfg, options: dict[str, Any], limits: Limits) -> Grammar:
+    from grammars.passes.find_spacing import find_spacing
+
     cfg = lowered.cfg
-    root = cfg.finish(lowered.start, lowered.lexing)
+    root = cfg.finish(lowered.start, lowered.lexing, find_spacing(cfg) if lowered.lexing == "longest" else ())
     specials = (cfg.table.blobs[t.node].decode() for t in cfg.terminals if t.kind == "special")
     return Grammar(kind, cfg.table, root, options, limits, lowered, tuple(dict.fromkeys(specials)))
 

@@ -213,7 +213,7 @@ class RuleLiveness : public Readings {
     const ByteSet& more = extending(state, terminal);
     Id u = chart.next_terminal(next);
     while (u != kNone && g.terminals[u].kind == TerminalKind::Layout) next = chart.go(next, chart.lists.add({u})), u = chart.next_terminal(next);
-    return u == kNone || separability_.goes_on(u, more, g.terminals[terminal].inside);
+    return u == kNone || separability_.goes_on(u, more, terminal);
   }
   // Bytes that may extend a match of `terminal` from `state` on, given the terminals that compete there.
   const ByteSet& extending(Id state, Id terminal) {

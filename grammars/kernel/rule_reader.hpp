@@ -131,7 +131,7 @@ class RuleReader : public RuleLiveness {
     const Alternative& a = all[best];
     if (plainly_live(a)) {
       std::int32_t s = planned(a);
-      if (s >= 0) return s;
+      if (s >= 0 && (s >= 256 || step(c, s))) return s;
     }
     int first = -1;
     if (!search(a, &first) || first < 0) throw std::logic_error("a live configuration has no completion");
@@ -190,6 +190,7 @@ class RuleReader : public RuleLiveness {
     };
     for (Id u = 0; u < static_cast<Id>(g.terminals.size()); ++u)
       if (g.terminals[u].ignored && is_separable(u)) offer(u, chart.cost(set));
+      else if (g.spaces[u] && chart.allows(set, u)) offer(u, cost_after(set, u));
     if (byte < 0) offer(t, chart.cost(chart.go(set, chart.lists.add({t}))));
     if (byte < 0) {
       std::vector<Id> allowed(chart.lists.begin(chart.allowed(set)), chart.lists.end(chart.allowed(set)));

@@ -50,6 +50,8 @@ class Rules {
   std::vector<std::int64_t> cost;    // by symbol
   std::vector<Id> cheapest;          // by symbol: first dot of the rule of a shortest text
   std::vector<Id> ignored;           // ignored symbols
+  std::vector<std::vector<Id>> spacing;  // by terminal: terminals that may always come after it and leave what may follow
+  std::vector<bool> spaces;          // by terminal: is it in `spacing`?
   std::vector<bool> parsed;          // by terminal: does a rule hold it?
   LayoutRule layout;
 
@@ -66,6 +68,8 @@ class Rules {
     if (cost[top] >= kInfinite) throw SourceError(2, "the start rule derives no text");
     first_dots.resize(count);
     parsed.assign(terminals.size(), false);
+    spacing.resize(terminals.size());
+    spaces.resize(terminals.size(), false);
     waiters.resize(count);
     for (auto& [h, body] : all) {
       if (h == top) start_dot = static_cast<Id>(symbol.size());

@@ -55,9 +55,9 @@ def _rules(lowered: LoweredCfg, into: Expansion, new: list[int], grouped: bool) 
         read = (terminals[s.index], *skip)
         return (into.unit((read,), old.terminals[s.index].name),) if grouped else read
 
-    ignored = tuple(copy(s) for s in old.ignored)
-    if ignored:
-        skip = (into.star(ignored, "ignored"),)
+    skip = into.skip([x for s in old.ignored for x in copy(s)])
+    for star, spaces in old.skips.items():
+        cfg.skips[nonterminals[star.index]] = frozenset(terminals[s.index] for s in spaces)
     for head, body in old.rules:
         into.rules(nonterminals[head], [tuple(x for s in body for x in copy(s))])
     return (*skip, *copy(lowered.start))

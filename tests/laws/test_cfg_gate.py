@@ -13,7 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from oracles_cfg import Rules, random_pattern, random_rules, random_rules_with_documents, texts
+from oracles_cfg import (
+    Interrupted,
+    Rules,
+    random_interrupted,
+    random_pattern,
+    random_rules,
+    random_rules_with_documents,
+    texts,
+)
 
 import constrain
 
@@ -40,7 +48,7 @@ def random_intersection(rng: random.Random) -> Both:
     return Both(random_rules(rng), random_pattern(rng))
 
 
-def check(rules: Rules | Both, longest: bool, cold: bool, vocabulary=LETTERS, length: int = 6) -> int:
+def check(rules: Rules | Both | Interrupted, longest: bool, cold: bool, vocabulary=LETTERS, length: int = 6) -> int:
     """Judge one grammar; returns the number of texts judged."""
     alphabet = "".join(t.decode() for t in vocabulary.tokens if t is not None and len(t) == 1)
     short = list(texts(alphabet, length))
@@ -64,7 +72,7 @@ def check(rules: Rules | Both, longest: bool, cold: bool, vocabulary=LETTERS, le
     return judged
 
 
-def state(automaton, rules: Rules | Both, longest: bool, text: str) -> int:
+def state(automaton, rules: Rules | Both | Interrupted, longest: bool, text: str) -> int:
     """One live prefix: its completion and its mask."""
     vocabulary = automaton.vocabulary
     matcher, row = automaton.matcher(), vocabulary.new_rows()[0]
@@ -124,3 +132,12 @@ def test_small_intersections_with_regexes():
 @pytest.mark.slow
 def test_thousands_of_small_intersections_with_regexes():
     assert run(range(10_000, 14_000), random_intersection, (False,)) > 150_000
+
+
+def test_small_grammars_with_ignored_rules():
+    assert run(range(80), random_interrupted) > 8_000
+
+
+@pytest.mark.slow
+def test_thousands_of_small_grammars_with_ignored_rules():
+    assert run(range(10_000, 12_000), random_interrupted) > 200_000
