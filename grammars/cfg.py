@@ -9,6 +9,7 @@ Terminals
              priority go to the parser ("longest" only)
     json     a JSON document: root node of kind JSON (embedded schemas)
     special  one special token of the vocabulary, by name or by ids
+    never    matches nothing, and yet what rules that hold it read before competes: for texts that are read and not accepted
 
 Lexing (DESIGN §3)
     longest  at each point, among the terminals that the parser can take there, the longest match; all terminals of that
@@ -24,7 +25,7 @@ languages where indentation counts: a lexeme of its newline terminal, outside br
 as many `dedent` as the width of the line that it ends with asks for.
 
 `skips` states facts about the rules, which change no language and spare searches: nonterminals that what is ignored is written
-out as, and of each the terminals that may stand at its beginning and leave what may follow as it was.
+out as, and of each the terminals that may always stand at its beginning, and at its end, and leave what may follow as it was.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Terminal:
     """`kind`: "regex", "json" or "special"; `node`: of the table (regex, JSON), or the index of the blob with the name."""
 
     name: str
-    kind: Literal["regex", "json", "special", "layout"]
+    kind: Literal["regex", "json", "special", "layout", "never"]
     node: int
     unless: int | None = None
     priority: int = 0
@@ -105,7 +106,7 @@ class Cfg:
     rules: list[tuple[int, tuple[Symbol, ...]]] = field(default_factory=list)
     ignored: list[Symbol] = field(default_factory=list)
     layout: Layout | None = None
-    skips: dict[Symbol, frozenset[Symbol]] = field(default_factory=dict)
+    skips: dict[Symbol, tuple[frozenset[Symbol], frozenset[Symbol]]] = field(default_factory=dict)
 
     def terminal(self, name: str, regex: int, unless: int | None = None, priority: int = 0) -> Symbol:
         """A terminal that matches the regex node `regex`, where no match of `unless` follows."""
@@ -123,6 +124,9 @@ class Cfg:
         """A terminal that only `Layout` produces."""
         return self.add(Terminal(name, "layout", 0))
 
+    def never(self) -> Symbol:
+        return self.add(Terminal("never", "never", 0))
+
     def nonterminal(self, name: str) -> Symbol:
         self.nonterminals.append(name)
         return Symbol(False, len(self.nonterminals) - 1)
@@ -136,7 +140,7 @@ class Cfg:
 
     def finish(self, start: Symbol, lexing: Lexing, spacing: Sequence[tuple[Symbol, Symbol]] = ()) -> int:
         """Return the id of the GRAMMAR node. O(size). `spacing`: see `passes/find_spacing.py`."""
-        kinds = {"regex": 0, "json": 1, "special": 2, "layout": 3}
+        kinds = {"regex": 0, "json": 1, "special": 2, "layout": 3, "never": 4}
         x: list[int] = [
             int(lexing == "longest"),
             self._code(start),

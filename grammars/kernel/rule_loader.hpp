@@ -61,7 +61,7 @@ class RuleLoader {
     Terminal t;
     std::int64_t kind = next(), node = next(), unless = next();
     t.priority = static_cast<std::int32_t>(next());
-    if (kind < 0 || kind > 3) throw SourceError(0, "a terminal of an unknown kind");
+    if (kind < 0 || kind > 4) throw SourceError(0, "a terminal of an unknown kind");
     t.kind = static_cast<TerminalKind>(kind);
     switch (t.kind) {
       case TerminalKind::Regex: {
@@ -81,6 +81,7 @@ class RuleLoader {
         break;
       }
       case TerminalKind::Layout: t.cost = 0; break;
+      case TerminalKind::Never: t.cost = Rules::kInfinite, out.rules.refuses = true; break;
     }
     out.rules.terminals.push_back(t);
   }

@@ -33,7 +33,7 @@ class Separability {
     if (n && follow_.empty()) return;
     for (std::size_t t = 0; t < n; ++t) extending_.push_back(extending(static_cast<Id>(t)));
     canonical_ = g_.canonical();
-    all = true;
+    all = !g_.refuses;
     for (std::size_t t = 0; t < n; ++t) {
       separable[t] = apart(static_cast<Id>(t), extending_[t]) || apart_at_some_end(static_cast<Id>(t));
       if (!separable[t] && g_.parsed[t]) all = false;

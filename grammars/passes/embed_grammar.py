@@ -56,8 +56,9 @@ def _rules(lowered: LoweredCfg, into: Expansion, new: list[int], grouped: bool) 
         return (into.unit((read,), old.terminals[s.index].name),) if grouped else read
 
     skip = into.skip([x for s in old.ignored for x in copy(s)])
-    for star, spaces in old.skips.items():
-        cfg.skips[nonterminals[star.index]] = frozenset(terminals[s.index] for s in spaces)
+    for star, (first, last) in old.skips.items():
+        renamed = (frozenset(terminals[s.index] for s in spaces) for spaces in (first, last))
+        cfg.skips[nonterminals[star.index]] = next(renamed), next(renamed)
     for head, body in old.rules:
         into.rules(nonterminals[head], [tuple(x for s in body for x in copy(s))])
     return (*skip, *copy(lowered.start))
@@ -69,4 +70,6 @@ def _terminal(old: Cfg, i: int, into: Expansion, new: list[int]) -> Symbol:
         return cfg.json(t.name, new[t.node])
     if t.kind == "special":
         return cfg.special(old.table.blobs[t.node].decode())
+    if t.kind == "never":
+        return cfg.never()
     return cfg.terminal(t.name, new[t.node], None if t.unless is None else new[t.unless], t.priority)

@@ -92,7 +92,8 @@ class Expansion:
         if not ways:
             return ()
         star = self.star(ways, "ignored")
-        self.cfg.skips[star] = frozenset(s for (s,) in ways if s.terminal)
+        spaces = frozenset(s for (s,) in ways if s.terminal)
+        self.cfg.skips[star] = spaces, spaces
         return (star,)
 
     def exactly(self, unit: Symbol, n: int, name: str) -> Sentence:

@@ -20,8 +20,8 @@ def find_spacing(cfg: Cfg) -> list[tuple[Symbol, Symbol]]:
     for head, body in cfg.rules:
         for i, t in enumerate(body):
             if t.terminal:  # at the end of a repetition of ignored things comes the next round of it
-                following = body[i + 1] if i + 1 < len(body) else Symbol(False, head)
-                found = cfg.skips.get(following, frozenset())
+                last = i + 1 == len(body)
+                found = cfg.skips.get(Symbol(False, head) if last else body[i + 1], (frozenset(), frozenset()))[last]
                 after[t] = after[t] & found if t in after else found
     return [(t, s) for t in sorted(after, key=_index) for s in sorted(after[t], key=_index)]
 

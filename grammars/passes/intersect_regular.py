@@ -8,6 +8,10 @@ written for the pairs that a text of both languages can need, so that a grammar 
 - a terminal that leads from p to one state alone is itself, and terminals of one language are one symbol;
 - a rule is followed as long as one state alone can come next; where it branches, the rest gets a nonterminal of its own.
 
+Under "any" states count only if the automaton can accept from them. Under "longest" all count, and texts that end in a wrong
+state are read too and never accepted: which terminals compete, and so how a text is cut, must be what it is in the grammar
+alone. There A_{p,q} over all q are together the texts of A, and an item of the parser stands for one of the grammar's own.
+
 What the grammar ignores is written out first, because it moves the automaton too. Special tokens have no bytes and move nothing.
 """
 
@@ -29,11 +33,12 @@ from grammars.passes.find_nullable import find_nullable
 if TYPE_CHECKING:
     from grammars.grammar import Grammar
 
-STATES = 1_000
+STATES = 4_000
 """Most states of the regular language's automaton, before it is made minimal."""
 
-JSON_BYTES = (0x09, 0x0A, 0x0D, *range(0x20, 0x100))
-"""Bytes that JSON documents are made of."""
+JSON_BLANKS = ((0x09, 0x0A), (0x0D, 0x0D))
+"""What JSON documents are made of, beside what follows the space. One begins with one of `JSON_FIRST`, or a blank."""
+JSON_FIRST = tuple((ord(c), ord(c)) for c in sorted(' "-0123456789[fnt{'))
 
 Goal = tuple[Sentence, int]
 """What is to be read, and the state in which it begins."""
@@ -51,10 +56,6 @@ def intersect_regular(grammar: Grammar, regular: Grammar, limits: Limits) -> Low
         raise UnsupportedFeature(
             "a grammar with a %layout does not intersect (&) with a regular one; check the text instead"
         )
-    if lowered.lexing == "longest":
-        raise UnsupportedFeature(
-            "a grammar read by longest matches does not intersect (&) with a regular one; compile it with lexer='any'"
-        )
     table = Table()
     source = Expansion(Cfg(table), limits)
     start = source.cfg.nonterminal("start")
@@ -66,7 +67,9 @@ class _Product:
     def __init__(self, source: Cfg, root: int, lowered: LoweredCfg, limits: Limits) -> None:
         self.source, self.table, self.lowered, self.limits = source, source.table, lowered, limits
         self.expansion = Expansion(Cfg(self.table), limits)
-        regexes = [t.node for t in source.terminals if t.kind == "regex"]
+        rest = self.table.repeat(self.table.char_class((*JSON_BLANKS, (0x20, 0x10FFFF))), 0, None)
+        self.json = self.table.concat(self.table.char_class((*JSON_BLANKS, *JSON_FIRST)), rest)
+        regexes = [*dict.fromkeys([t.node for t in source.terminals if t.kind == "regex"] + [self.json])]
         words, blobs = self.table.pack()
         self.classes, self.rows, self.accepting, crossed, firsts = native.crossings(
             words, blobs, root, regexes, STATES, limits.compile_work
@@ -77,6 +80,7 @@ class _Product:
         for head, body in dict.fromkeys(source.rules):
             self.ways[head].append(body)
         self.alike = _Alike(source, self.rows, dict(zip(regexes, firsts, strict=True)))
+        self.useful = (1 << len(self.rows)) - 1 if lowered.lexing == "longest" else self.live_states()
         self.ends: dict[Goal, int] = {}  # sets of states, as bits
         self.users: dict[Goal, list[tuple[Goal, Sentence]]] = {}  # who asked, and what comes next there
         self.fresh: list[Goal] = []
@@ -89,14 +93,37 @@ class _Product:
         goal = self.goal((start,), 0)
         self.tabulate(goal)
         both = self.expansion.cfg.nonterminal(self.source.nonterminals[start.index])
-        ends = [q for q in _members(self.ends[goal]) if self.accepting[q]]
-        self.expansion.rules(both, [self.rest((start,), 0, q) for q in ends])
+        never = (self.expansion.cfg.never(),) if self.lowered.lexing == "longest" else ()
+        for q in _members(self.ends[goal]):
+            if self.accepting[q] or never:
+                self.expansion.rules(both, [self.rest((start,), 0, q) + (() if self.accepting[q] else never)])
         while self.unwritten:
             sentence, p, q = key = self.unwritten.pop()
             ways = [sentence] if len(sentence) > 1 else self.ways[sentence[0].index]
             bodies = [b for way in ways if self.ends[self.goal(way, p)] >> q & 1 for b in self.bodies(way, p, q)]
             self.expansion.rules(self.named[key], dict.fromkeys(bodies))
+        self.skips()
         return LoweredCfg(self.expansion.cfg, both, self.lowered.lexing, self.lowered.embedded)
+
+    def live_states(self) -> int:
+        """Those from which the automaton can accept."""
+        live = sum(1 << s for s, accepts in enumerate(self.accepting) if accepts)
+        while True:
+            more = live | sum(1 << s for s, row in enumerate(self.rows) if any(live >> q & 1 for q in row))
+            if more == live:
+                return live
+            live = more
+
+    def skips(self) -> None:
+        """A space between two words is one still where the automaton stays in its state."""
+        for (sentence, p, q), symbol in self.named.items():
+            if len(sentence) == 1 and sentence[0] in self.source.skips:
+                first, last = self.source.skips[sentence[0]]
+                self.expansion.cfg.skips[symbol] = self.staying(first, p), self.staying(last, q)
+
+    def staying(self, spaces: frozenset[Symbol], p: int) -> frozenset[Symbol]:
+        kept = (s for s in spaces if self.ends.get(self.goal((s,), p), 0) >> p & 1)
+        return frozenset(self.terminal(s.index, p, p) for s in kept)
 
     # ------------------------------------------------------------------ where sentences lead to
     def goal(self, sentence: Sentence, p: int) -> Goal:
@@ -155,13 +182,15 @@ class _Product:
         """The states that a terminal leads to from p."""
         t = self.source.terminals[terminal]
         if t.kind == "regex":
-            return sum(1 << q for q in self.crossed[t.node][p])
-        if t.kind == "json" and any(self.rows[p][self.classes[b]] != p for b in JSON_BYTES):
+            return self.useful & sum(1 << q for q in self.crossed[t.node][p])
+        if t.kind != "json":
+            return 1 << p
+        if len(self.crossed[self.json][p]) > 1:
             raise UnsupportedFeature(
                 f"the embedded JSON document {t.name} does not intersect (&) with a regular grammar that can tell apart what "
                 "stands inside it; say what must hold there in the schema"
             )
-        return 1 << p
+        return self.useful & 1 << self.crossed[self.json][p][0]
 
     # ------------------------------------------------------------------ rules
     def bodies(self, sentence: Sentence, p: int, q: int) -> list[Sentence]:
@@ -209,7 +238,7 @@ class _Product:
     def terminal(self, terminal: int, p: int, q: int) -> Symbol:
         t, cfg = self.source.terminals[terminal], self.expansion.cfg
         node, goal = t.node, self.goal((Symbol(True, terminal),), p)
-        if t.kind == "regex" and self.ends[goal] != 1 << q:
+        if t.kind == "regex" and self.crossed[t.node][goal[1]] != [q]:
             node = self.table.conjunction(node, self.table.path(self.automaton, goal[1], q))
         key = (t.kind, node, t.unless, t.priority)
         if key not in self.shared:
