@@ -9,6 +9,7 @@ Terminals
              priority go to the parser ("longest" only)
     json     a JSON document: root node of kind JSON (embedded schemas)
     special  one special token of the vocabulary, by name or by ids
+    never    matches nothing, and yet what rules that hold it read before competes: for texts that are read and not accepted
 
 Lexing (DESIGN §3)
     longest  at each point, among the terminals that the parser can take there, the longest match; all terminals of that
@@ -22,6 +23,9 @@ A json terminal is a document and no lexeme: it competes with no other terminal,
 `ignore` names symbols that may stand between any two terminals, before the first and after the last. `Layout` describes
 languages where indentation counts: a lexeme of its newline terminal, outside brackets, is followed by one `indent` or by
 as many `dedent` as the width of the line that it ends with asks for.
+
+`skips` states facts about the rules, which change no language and spare searches: nonterminals that what is ignored is written
+out as, and of each the terminals that may always stand at its beginning, and at its end, and leave what may follow as it was.
 """
 
 from __future__ import annotations
@@ -48,7 +52,7 @@ class Terminal:
     """`kind`: "regex", "json" or "special"; `node`: of the table (regex, JSON), or the index of the blob with the name."""
 
     name: str
-    kind: Literal["regex", "json", "special", "layout"]
+    kind: Literal["regex", "json", "special", "layout", "never"]
     node: int
     unless: int | None = None
     priority: int = 0
@@ -102,22 +106,26 @@ class Cfg:
     rules: list[tuple[int, tuple[Symbol, ...]]] = field(default_factory=list)
     ignored: list[Symbol] = field(default_factory=list)
     layout: Layout | None = None
+    skips: dict[Symbol, tuple[frozenset[Symbol], frozenset[Symbol]]] = field(default_factory=dict)
 
     def terminal(self, name: str, regex: int, unless: int | None = None, priority: int = 0) -> Symbol:
         """A terminal that matches the regex node `regex`, where no match of `unless` follows."""
-        return self._terminal(Terminal(name, "regex", regex, unless, priority))
+        return self.add(Terminal(name, "regex", regex, unless, priority))
 
     def json(self, name: str, root: int) -> Symbol:
         """A terminal that matches the JSON documents of the node `root` (of kind JSON)."""
-        return self._terminal(Terminal(name, "json", root))
+        return self.add(Terminal(name, "json", root))
 
     def special(self, name: str) -> Symbol:
         """A terminal that matches the special token `name` (or one of "[7]", "[5-9,12]" by id), which has no bytes."""
-        return self._terminal(Terminal(name, "special", self.table.blob(name.encode())))
+        return self.add(Terminal(name, "special", self.table.blob(name.encode())))
 
     def virtual(self, name: str) -> Symbol:
         """A terminal that only `Layout` produces."""
-        return self._terminal(Terminal(name, "layout", 0))
+        return self.add(Terminal(name, "layout", 0))
+
+    def never(self) -> Symbol:
+        return self.add(Terminal("never", "never", 0))
 
     def nonterminal(self, name: str) -> Symbol:
         self.nonterminals.append(name)
@@ -130,9 +138,9 @@ class Cfg:
     def ignore(self, symbol: Symbol) -> None:
         self.ignored.append(symbol)
 
-    def finish(self, start: Symbol, lexing: Lexing) -> int:
-        """Return the id of the GRAMMAR node. O(size)."""
-        kinds = {"regex": 0, "json": 1, "special": 2, "layout": 3}
+    def finish(self, start: Symbol, lexing: Lexing, spacing: Sequence[tuple[Symbol, Symbol]] = ()) -> int:
+        """Return the id of the GRAMMAR node. O(size). `spacing`: see `passes/find_spacing.py`."""
+        kinds = {"regex": 0, "json": 1, "special": 2, "layout": 3, "never": 4}
         x: list[int] = [
             int(lexing == "longest"),
             self._code(start),
@@ -146,6 +154,7 @@ class Cfg:
             x += [head, len(body), *map(self._code, body)]
         x += [len(self.ignored), *map(self._code, self.ignored)]
         x += self._layout()
+        x += [len(spacing), *(s.index for pair in spacing for s in pair)]
         return self.table.node(Op.GRAMMAR, *x)
 
     def _layout(self) -> list[int]:
@@ -156,7 +165,7 @@ class Cfg:
         lists = [v for group in groups for v in (len(group), *(s.index for s in group))]
         return [1, y.newline.index, y.indent.index, y.dedent.index, y.tab, *lists]
 
-    def _terminal(self, t: Terminal) -> Symbol:
+    def add(self, t: Terminal) -> Symbol:
         self.terminals.append(t)
         return Symbol(True, len(self.terminals) - 1)
 

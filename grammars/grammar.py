@@ -1,8 +1,8 @@
 """Grammars: immutable descriptions of a language, and the constructors that front ends stand behind.
 
 A `Grammar` holds one finished table of the intermediate representation and the id of its root. Grammars compose with
-``|`` (either) and ``+`` (one after the other), regular ones with ``&`` (both) too. What is read by longest matches does not
-compose that way and is embedded in Lark text instead; that is said by name.
+``|`` (either) and ``+`` (one after the other), and with a regular one by ``&`` (both). What is read by longest matches does not
+compose by the first two and is embedded in Lark text instead; that is said by name.
 """
 
 from __future__ import annotations
@@ -95,11 +95,26 @@ class Grammar:
             roots = [table.absorb(g.table, g.root) for g in (self, other)]
             return Grammar("regex", table, table.node(op, *roots), {}, self.limits)
         if op == Op.AND:
-            kinds = f"{self.kind} & {other.kind}"
-            raise UnsupportedFeature(
-                f"{kinds} is not supported: & takes two regexes; inside a Lark grammar it takes two terminals"
-            )
+            return _both(self, other)
         return _composed(self, other, op, table)
+
+
+def _both(a: Grammar, b: Grammar) -> Grammar:
+    """The texts of a context-free grammar that a regular one holds too."""
+    from grammars.passes.intersect_regular import intersect_regular
+
+    free, regular = (a, b) if b.kind == "regex" else (b, a)
+    if regular.kind != "regex" or not free.is_cfg:
+        if a.is_cfg and b.is_cfg:
+            why = "the texts of two context-free grammars are no context-free language, and whether there is one is undecidable"
+        else:
+            why = "what holds inside of JSON texts is said in the schema (allOf, pattern)"
+        raise UnsupportedFeature(
+            f"{a.kind} & {b.kind} is not supported: & takes a regular grammar (regex, choice, literal) and a regular or "
+            f"context-free one; {why}"
+        )
+    lowered = intersect_regular(free, regular, a.limits)
+    return _from_cfg("cfg", lowered, {"lexer": lowered.lexing}, a.limits)
 
 
 def _composed(a: Grammar, b: Grammar, op: Op, table: Table) -> Grammar:
@@ -125,8 +140,10 @@ def _composed(a: Grammar, b: Grammar, op: Op, table: Table) -> Grammar:
 def _from_cfg(
     kind: str, lowered: LoweredCfg, options: dict[str, Any], limits: Limits, texts: Mapping[str, str] | None = None
 ) -> Grammar:
+    from grammars.passes.find_spacing import find_spacing
+
     cfg = lowered.cfg
-    root = cfg.finish(lowered.start, lowered.lexing)
+    root = cfg.finish(lowered.start, lowered.lexing, find_spacing(cfg) if lowered.lexing == "longest" else ())
     specials = (cfg.table.blobs[t.node].decode() for t in cfg.terminals if t.kind == "special")
     return Grammar(kind, cfg.table, root, options, limits, lowered, tuple(dict.fromkeys(specials)), texts or {})
 

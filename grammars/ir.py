@@ -53,6 +53,8 @@ class Op(IntEnum):
     LITERAL = 6  # blob
     STRINGS = 7  # blobs: any one of these strings
     TEXT = 8  # every valid UTF-8 string
+    AUTOMATON = 9  # blob (class of each byte), states, classes, the state after each (state, class); only for PATH
+    PATH = 10  # automaton id, from, to: the strings that take the automaton from one state to another
 
     # Boolean operations, on operands of one algebra
     AND = 16  # ids; no operand: everything (needs a value operand to fix the algebra, so never empty)
@@ -183,6 +185,14 @@ class Table:
         """Any one of many strings; lowered to a shared trie, so 50,000 of them are fine."""
         return self.node(Op.STRINGS, *sorted({self.blob(c) for c in choices}))
 
+    def automaton(self, classes: bytes, rows: Sequence[Sequence[int]]) -> int:
+        """A complete deterministic automaton: the class of each byte, and by state the state after each class."""
+        return self.node(Op.AUTOMATON, self.blob(classes), len(rows), len(rows[0]), *chain.from_iterable(rows))
+
+    def path(self, automaton: int, start: int, end: int) -> int:
+        """The strings that take `automaton` from state `start` to state `end`."""
+        return self.node(Op.PATH, automaton, start, end)
+
     def nullable(self, node: int) -> bool:
         """Is the empty string in the language of the regex `node`? O(nodes below it), once for each node."""
         stack = [node]
@@ -219,6 +229,8 @@ class Table:
             return sum(below) == 1
         if op == Op.REPEAT:
             return x[1] == 0 or below[0]
+        if op == Op.PATH:
+            return x[1] == x[2]
         if op in (Op.LITERAL, Op.STRINGS):
             return any(not self.blobs[b] for b in x)
         return op in (Op.EPSILON, Op.TEXT)
@@ -286,7 +298,9 @@ def _renumbered(op: Op, x: list[int], new: Sequence[int], blob: Callable[[int], 
         return [x[0], blob(x[1]), x[2]]
     if op == Op.MULTIPLE_OF:
         return [blob(x[0]), x[1]]
-    if op in (Op.REPEAT, Op.JSON):
+    if op == Op.AUTOMATON:
+        return [blob(x[0]), *x[1:]]
+    if op in (Op.REPEAT, Op.JSON, Op.PATH):
         return [new[x[0]], *x[1:]]
     if op == Op.ITEMS:
         return [x[0], *(new[c] for c in x[1:])]

@@ -323,3 +323,105 @@ def random_rules(rng: random.Random) -> Rules:
             rules.append((head, tuple(body)))
     ignored = [rng.randrange(len(terminals))] if rng.random() < 0.25 else []
     return Rules(terminals, rules, ignored)
+
+
+@dataclass
+class Interrupted:
+    """Rules between whose terminals texts of one nonterminal may stand too; inside those nothing may.
+
+    Judged without rewriting the rules. Under "any" a text of the nonterminal leads from one column to another with nothing
+    changed. Under "longest" every reading is either between two lexemes of the rules or in a text of the nonterminal that has
+    begun, with its own columns; all readings share their lexemes.
+    """
+
+    rules: Rules
+    ignored: int
+
+    def __post_init__(self) -> None:
+        swap = {self.ignored: 0, 0: self.ignored}
+
+        def code(terminal: bool, s: int) -> tuple[bool, int]:
+            return (terminal, s if terminal else swap.get(s, s))
+
+        rules = [(swap.get(h, h), tuple(code(*x) for x in body)) for h, body in self.rules.rules]
+        self.inner = Rules(self.rules.terminals, rules)
+
+    def accepts(self, text: str, longest: bool) -> bool:
+        return self._longest(text) if longest else self._any(text)
+
+    def _any(self, text: str) -> bool:
+        outer = self.rules
+        columns: list[set[Item]] = [set() for _ in range(len(text) + 1)]
+        columns[0] = outer._start()
+        for at in range(len(text) + 1):
+            outer._close(columns[: at + 1])
+            for n in range(1, len(text) - at + 1):
+                chosen = {t for t in range(len(outer.terminals)) if n in outer.lengths(t, text, at)}
+                columns[at + n] |= outer._scan(columns[at], chosen)
+                if chosen & set(outer.ignored) or self.inner.accepts(text[at : at + n], False):
+                    columns[at + n] |= columns[at]
+        return outer._complete(columns[-1])
+
+    def _longest(self, text: str) -> bool:
+        outer, inner = self.rules, self.inner
+        begin: list[set[Item]] = [inner._start()]
+        inner._close(begin)
+        columns: list[set[Item]] = [outer._start()]
+        outer._close(columns)
+        readings: list[tuple[list[set[Item]], list[set[Item]]]] = [(columns, [])]
+        at = 0
+        while at < len(text) and readings:
+            wanted: set[int] = set()
+            for columns, inside in readings:
+                between = outer._wanted(columns[-1]) | set(outer.ignored) | inner._wanted(begin[-1])
+                wanted |= inner._wanted(inside[-1]) if inside else between
+            lengths = {t: outer.lengths(t, text, at) for t in wanted}
+            length = max((n for found in lengths.values() for n in found), default=0)
+            if not length:
+                return False
+            chosen = {t for t, found in lengths.items() if length in found}
+            top = max(outer.terminals[t].priority for t in chosen)
+            chosen = {t for t in chosen if outer.terminals[t].priority == top}
+            after = []
+            for columns, inside in readings:
+                if not inside:
+                    column = outer._scan(columns[-1], chosen)
+                    if chosen & set(outer.ignored):
+                        column |= columns[-1]
+                    after.append(([*columns, column], []))
+                    outer._close(after[-1][0])
+                after.append((columns, [*(inside or begin), inner._scan((inside or begin)[-1], chosen)]))
+                inner._close(after[-1][1])
+                if inner._complete(after[-1][1][-1]):
+                    after.append((columns, []))
+            readings = [(columns, inside) for columns, inside in after if (inside or columns)[-1]]
+            at += length
+        return any(not inside and outer._complete(columns[-1]) for columns, inside in readings)
+
+    def grammar(self, longest: bool) -> Grammar:
+        lines = [f"T{i}.{t.priority}: /{t.pattern}/" for i, t in enumerate(self.rules.terminals)]
+        for head in sorted({h for h, _ in self.rules.rules}):
+            bodies = [b for h, b in self.rules.rules if h == head]
+            ways = [" ".join(f"T{s}" if t else f"n{s}" for t, s in b) or '""' for b in bodies]
+            lines.append(f"n{head}: {' | '.join(ways)}")
+        lines += [f"%ignore T{i}" for i in self.rules.ignored] + [f"%ignore n{self.ignored}"]
+        return constrain.lark("\n".join(lines), start="n0", lexer="longest" if longest else "any")
+
+
+def random_interrupted(rng: random.Random) -> Interrupted:
+    rules = random_rules(rng)
+    rules.terminals = [Lexeme(t.pattern, priority=t.priority) for t in rules.terminals]
+    return Interrupted(rules, rng.choice([h for h, _ in rules.rules]))
+
+
+def random_pattern(rng: random.Random, depth: int = 3) -> str:
+    """A regex over "ab" for Python's `re`: unions, concatenations, repetitions."""
+    kind = rng.choice("cccurrsss") if depth else "c"
+    if kind == "c":
+        return rng.choice(["a", "b", "ab", "ba", "[ab]", "[ab]*", "a*", "b+"])
+    parts = [random_pattern(rng, depth - 1) for _ in range(rng.choice([2, 2, 3]) if kind != "r" else 1)]
+    if kind == "u":
+        return f"({'|'.join(parts)})"
+    if kind == "s":
+        return "".join(parts)
+    return f"({parts[0]}){rng.choice(['*', '+', '?', '{2}', '{1,3}', '{2,}'])}"

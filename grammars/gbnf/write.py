@@ -99,6 +99,7 @@ class _Writer:
             return repeat(self.done[x[0]], x[1], None if x[2] == UNBOUNDED else x[2])
         names = {
             Op.AND: "an intersection",
+            Op.PATH: "an intersection",
             Op.NOT: "a complement",
             Op.EMPTY: "a language without words",
             Op.BYTES: "a byte set",

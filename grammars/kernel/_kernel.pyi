@@ -82,3 +82,6 @@ class KernelMatcher:
 def fill_masks(
     matchers: Sequence[KernelMatcher], rows: Any, budgets: Sequence[int | None] | None = None
 ) -> list[bool]: ...
+def crossings(
+    words: bytes, blobs: Sequence[bytes], root: int, terminals: Sequence[int], states: int, work: int, /
+) -> tuple[bytes, list[list[int]], list[bool], list[list[list[int]]], list[list[int]]]: ...

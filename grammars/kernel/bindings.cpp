@@ -9,6 +9,7 @@
 
 #include <thread>
 
+#include "crossings.hpp"
 #include "diagnosis.hpp"
 
 namespace nb = nanobind;
@@ -369,6 +370,31 @@ NB_MODULE(_kernel, m) {
         const Point here = self.a().between_tokens(self.here());
         return names_of(progress_at(self.a(), here, bytes_at(self.a(), here)));
       });
+
+  m.def("crossings", [](nb::bytes words, std::vector<nb::bytes> blobs, std::int64_t root, const std::vector<std::int64_t>& terminals,
+                        std::size_t states, std::int64_t work) {
+    std::vector<std::string_view> views;
+    for (const nb::bytes& b : blobs) views.emplace_back(b.c_str(), b.size());
+    const ByteSet every{~0ull, ~0ull, ~0ull, ~0ull};
+    Meter meter;
+    Values values(every, every, meter);
+    meter.begin(work, "compile_work (an intersection with a regular grammar)");
+    Loader loader(values, views);
+    loader.load_nodes(reinterpret_cast<const std::int64_t*>(words.c_str()), words.size() / 8);
+    Dfa dfa = minimal_automaton(values.re, loader.regex(root), states, meter);
+    nb::list rows, accepting, crossed, firsts;
+    for (std::size_t s = 0; s < dfa.states(); ++s) {
+      auto first = dfa.next.begin() + static_cast<std::ptrdiff_t>(s * dfa.classes);
+      rows.append(std::vector<Id>(first, first + static_cast<std::ptrdiff_t>(dfa.classes)));
+      accepting.append(static_cast<bool>(dfa.accepting[s]));
+    }
+    for (std::int64_t t : terminals) {
+      crossed.append(crossings(values.re, loader.regex(t), dfa, meter));
+      firsts.append(first_classes(values.re, loader.regex(t), dfa));
+    }
+    nb::bytes classes(reinterpret_cast<const char*>(dfa.class_of.data()), 256);
+    return nb::make_tuple(classes, rows, accepting, crossed, firsts);
+  });
 
   m.def("fill_masks", [](const std::vector<nb::object>& matchers, nb::handle rows, nb::object budgets) {
     std::vector<PyMatcher*> all;

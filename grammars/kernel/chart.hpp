@@ -44,7 +44,8 @@ class Chart {
 
   Id start() const { return start_; }
   bool accepts(Id set) const { return *sets_.begin(set) != 0; }
-  bool dead(Id set) const { return sets_.size(set) == 1 && !accepts(set); }
+  // Does no text lead on from here to the end?
+  bool dead(Id set) { return empty(set) || (g_.refuses && cost(set) >= Rules::kInfinite); }
   const Shape& shape(Id set) { return shapes_[shape_of(set)]; }
   Id allowed(Id set) { return shape(set).allowed; }
   bool allows(Id set, Id terminal) {
@@ -75,8 +76,8 @@ class Chart {
   }
   // The set from which either of two sets goes on.
   Id either(Id a, Id b) {
-    if (a == b || dead(b)) return a;
-    if (dead(a)) return b;
+    if (a == b || empty(b)) return a;
+    if (empty(a)) return b;
     Building out;
     for (Id s : {a, b}) take(s, out);
     return intern(out);
@@ -161,6 +162,7 @@ class Chart {
     Id set;
     std::int64_t work;
   };
+  bool empty(Id set) const { return sets_.size(set) == 1 && !accepts(set); }
   static constexpr int kDepth = 64;  // of return addresses whose content is found at once
 
   Id find_move(Id set, Id terminals) {

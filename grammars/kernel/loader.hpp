@@ -130,6 +130,13 @@ class Loader {
         for (std::size_t k = 0; k < n.count; ++k) all.push_back(blob(x[k]));
         return set(kRegexType, v_.re.strings(std::move(all)));
       }
+      case kOpAutomaton: return set(kRoot, automaton(n));
+      case kOpPath: {
+        need(n, 3);
+        Id i = check(x[0]);
+        if (nodes_[i].op != kOpAutomaton) bad("a path of what is no automaton");
+        return set(kRegexType, v_.re.path(ids_[i], bound(x[1]), bound(x[2])));
+      }
       case kOpAnd: case kOpOr: case kOpNot: case kOpOneOf: return boolean(n);
       case kOpAtLeast: case kOpMoreThan:
         need(n, 3);
@@ -183,6 +190,15 @@ class Loader {
       else rest = v_.re.cat(regex(part), rest);
     }
     return rest;
+  }
+  Id automaton(const PackedNode& n) {
+    need(n, 3);
+    std::string_view classes = blob(n.operands[0]);
+    if (classes.size() != 256) bad("an automaton must class every byte");
+    std::vector<Id> next;
+    for (std::size_t k = 3; k < n.count; ++k) next.push_back(bound(n.operands[k]));
+    return v_.re.automata.add(static_cast<std::size_t>(bound(n.operands[1])), static_cast<std::size_t>(bound(n.operands[2])),
+                              reinterpret_cast<const std::uint8_t*>(classes.data()), next, v_.meter_);
   }
   Id properties(const PackedNode& n) {
     need(n, 3);

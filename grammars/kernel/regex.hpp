@@ -5,7 +5,7 @@
 // automaton (Brzozowski 1964; the treatment of byte classes and the weak canonical forms follow Owens, Reppy and
 // Turon, "Regular-expression derivatives re-examined", JFP 2009, sec. 4). Departures: a repeat keeps its bounds as
 // two counters and is never unrolled; a set of strings is a trie of `Switch` nodes with shared suffixes, so that the
-// difference of two sets of strings collapses by identity of ids.
+// difference of two sets of strings collapses by identity of ids; and the paths between two states of a given automaton.
 //
 // Alphabet: bytes that no token contains are removed when an expression is built and are never tried afterwards,
 // so "live" always means: completed by bytes that the vocabulary can spell.
@@ -23,12 +23,12 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "partitions.hpp"
+#include "automata.hpp"
 #include "utf8.hpp"
 
 namespace constrain {
 
-enum class ReKind : std::uint8_t { Empty, Epsilon, Cat, Alt, And, Not, Repeat, Switch };
+enum class ReKind : std::uint8_t { Empty, Epsilon, Cat, Alt, And, Not, Repeat, Switch, Path };
 
 class RegexStore {
  public:
@@ -44,6 +44,7 @@ class RegexStore {
     text_ = repeat(any_char_, 0, kUnbounded);
   }
 
+  Automata automata;
   Id any_char() const { return any_char_; }
   Id text() const { return text_; }
   bool nullable(Id r) const { return nodes_[r].nullable; }
@@ -51,7 +52,7 @@ class RegexStore {
   std::size_t count() const { return nodes_.size(); }
   std::size_t bytes() const {
     return nodes_.size() * sizeof(Node) + lists_.bytes() + table_.size() * 4 + rows_.size() * 4 +
-           partitions_.bytes();
+           partitions_.bytes() + automata.bytes();
   }
   const ByteSet& alphabet() const { return alphabet_; }
 
@@ -231,6 +232,15 @@ class RegexStore {
     return made;
   }
 
+  // The strings that take an automaton of `automata` from state `from` to state `to`.
+  Id path(Id automaton, Id from, Id to) {
+    std::int64_t d = automata.distance(automaton, from, to, alphabet_, meter_);
+    if (d < 0) return kEmpty;
+    if (from == to && automata.stays(automaton, from, alphabet_)) return kAll;
+    Id made = intern(ReKind::Path, from == to, automaton, from, to, {});
+    nodes_[made].simple = false, nodes_[made].distance = nodes_[made].bound = d;
+    return made;
+  }
   // The union of a trie with one more string: the canonical trie of the larger set. O(length * fan-out).
   Id insert_string(Id trie, std::string_view s) {
     std::vector<Id> path{trie};
@@ -450,7 +460,7 @@ class RegexStore {
     bool is_char = false;  // exactly one code point
     bool is_text = false;  // only whole, valid UTF-8
     bool simple = true;    // no And, no Not: live unless Empty
-    Id a = 0, b = 0, c = 0;  // Cat: a b; Not: a; Repeat: a, least b, most c
+    Id a = 0, b = 0, c = 0;  // Cat: a b; Not: a; Repeat: a, least b, most c; Path: automaton a from b to c
     Id list = 0;             // Alt, And: operands; Switch: lo hi child ...
     Id partition = kNone, row = kNone;
     std::uint64_t hash = 0;
@@ -686,6 +696,7 @@ class RegexStore {
         made = partitions_.add(key);
         break;
       }
+      case ReKind::Path: made = partitions_.add(automata.row(n.a, n.b)); break;
     }
     nodes_[r].partition = made;
     return made;
@@ -704,6 +715,7 @@ class RegexStore {
       case ReKind::Epsilon: return kEmpty;
       case ReKind::Switch: return child(r, b);
       case ReKind::Not: return negate(step(n.a, b));
+      case ReKind::Path: return path(n.a, automata.next(n.a, n.b, b), n.c);
       case ReKind::Cat: {
         Id first = cat(step(n.a, b), n.b);
         if (!nodes_[n.a].nullable) return first;

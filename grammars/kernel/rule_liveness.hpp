@@ -36,16 +36,8 @@ class RuleLiveness : public Readings {
     if (a.phase == kFresh) return separability_.all || good(a.set);
     if (a.phase == kLineStart) return separability_.all || good(a.set);
     std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
-    for (std::size_t i = 0; i < parts.size(); i += 2) {
-      Id t = parts[i];
-      if (separability_.all) {
-        if (separability_.separable[t]) return true;
-        continue;
-      }
-      Id next = set_after(a.set, t);
-      if (chart.dead(next) || !(separability_.separable[t] || stands_apart(a.state, t, next))) continue;
-      if (good(next)) return true;
-    }
+    for (std::size_t i = 0; i < parts.size(); i += 2)
+      if (plainly_ends(a, parts[i])) return true;
     return false;
   }
   bool live(const Alternative& a) {
@@ -117,6 +109,19 @@ class RuleLiveness : public Readings {
   std::size_t bytes() const { return Readings::bytes() + (finishing_ ? finishing_->bytes() : 0) + (searched_.size() + good_.size() + finishable_.size() + can_end_.size()) * 40 + extending_.size() * 64; }
 
  protected:
+  // Is `a`, a lexeme in progress without obligations, live by way of a match of `t`?
+  bool plainly_ends(const Alternative& a, Id t) {
+    if (separability_.all) return separability_.separable[t];
+    Id next = set_after_shortest(a.set, a.state, t);
+    return !chart.dead(next) && apart_from(a.set, a.state, t, next) && good(next);
+  }
+  // A set that the parser is in after the shortest match of `t` from `state` on, with whatever else ends there.
+  Id set_after_shortest(Id set, Id state, Id t) {
+    Id next = chart.go(set, terminals_at_shortest(state, t));
+    bool stays = g.terminals[t].ignored || g.terminals[t].inside;
+    return chart.dead(next) && stays ? set : next;
+  }
+  bool plainly_goes_on(Id set) { return separability_.all || good(set); }
   bool is_separable(Id terminal) const { return separability_.separable[terminal]; }
 
   // ------------------------------------------------------------------ search
@@ -203,19 +208,28 @@ class RuleLiveness : public Readings {
       if (u == kNone) break;
       Id terminals = chart.lists.add({u});
       if (g.terminals[u].kind == TerminalKind::Regex) {
-        Id state = scan.start(chart.allowed(s), false), end = state;
-        if (!separability_.separable[u] && !(stands_apart(state, u, chart.go(s, terminals)) &&
-                                         (!g.layout.on || stands_apart(scan.start(chart.allowed(s), true), u, chart.go(s, terminals))))) {
+        Id state = scan.start(chart.allowed(s), false), next = set_after_shortest(s, state, u);
+        if (!apart_from(s, state, u, next) || (g.layout.on && !apart_from(s, scan.start(chart.allowed(s), true), u, next))) {
           result = false;
           break;
         }
-        for (char b : re_.shortest(g.terminals[u].regex)) end = scan.step(end, static_cast<unsigned char>(b));
-        if (end && !scan.ends(end).empty()) terminals = scan.ends(end)[0].terminals;
+        terminals = terminals_at_shortest(state, u);
       }
       s = with_interludes(chart.go(s, terminals));
     }
     for (Id s : path) good_[s] = result;
     return result;
+  }
+  // What ends together with the shortest match of `t` from `state` on.
+  Id terminals_at_shortest(Id state, Id t) {
+    Id end = state;
+    for (char b : re_.shortest(scan.residual(state, t))) end = scan.step(end, static_cast<unsigned char>(b));
+    return end && !scan.ends(end).empty() ? scan.ends(end)[0].terminals : chart.lists.add({t});
+  }
+  // May the canonical continuation of `next` follow that match? If `t` ended alone, the static answer will do.
+  bool apart_from(Id set, Id state, Id t, Id next) {
+    if (separability_.separable[t] && (separability_.all || next == set || next == set_after(set, t))) return true;
+    return stands_apart(state, t, next);
   }
   // After a match of `terminal` from `state` on, may the canonical continuation of `next` follow?
   bool stands_apart(Id state, Id terminal, Id next) {
@@ -223,7 +237,7 @@ class RuleLiveness : public Readings {
     const ByteSet& more = extending(state, terminal);
     Id u = chart.next_terminal(next);
     while (u != kNone && g.terminals[u].kind == TerminalKind::Layout) next = chart.go(next, chart.lists.add({u})), u = chart.next_terminal(next);
-    return u == kNone || separability_.goes_on(u, more, g.terminals[terminal].inside);
+    return u == kNone || separability_.goes_on(u, more, terminal);
   }
   // Bytes that may extend a match of `terminal` from `state` on, given the terminals that compete there.
   const ByteSet& extending(Id state, Id terminal) {

@@ -41,6 +41,7 @@ class RuleLoader {
       if (s < terminals) g.terminals[s].ignored = true;
     }
     layout(g, static_cast<Id>(terminals));
+    spacing(g, terminals);
     g.build(symbol(start), static_cast<std::size_t>(nonterminals), all, meter_);
     return out;
   }
@@ -60,7 +61,7 @@ class RuleLoader {
     Terminal t;
     std::int64_t kind = next(), node = next(), unless = next();
     t.priority = static_cast<std::int32_t>(next());
-    if (kind < 0 || kind > 3) throw SourceError(0, "a terminal of an unknown kind");
+    if (kind < 0 || kind > 4) throw SourceError(0, "a terminal of an unknown kind");
     t.kind = static_cast<TerminalKind>(kind);
     switch (t.kind) {
       case TerminalKind::Regex: {
@@ -80,6 +81,7 @@ class RuleLoader {
         break;
       }
       case TerminalKind::Layout: t.cost = 0; break;
+      case TerminalKind::Never: t.cost = Rules::kInfinite, out.rules.refuses = true; break;
     }
     out.rules.terminals.push_back(t);
   }
@@ -105,6 +107,18 @@ class RuleLoader {
     for (std::string_view lines : {"\n", "\n\n", "\n \n", "\n "})
       if (!re_.accepts(g.terminals[y.newline].regex, lines))
         throw SourceError(0, "the newline terminal of a layout must match line feeds, blank lines and the next line's indentation");
+  }
+
+  void spacing(Rules& g, std::int64_t terminals) {
+    g.spacing.resize(static_cast<std::size_t>(terminals));
+    g.spaces.resize(static_cast<std::size_t>(terminals), false);
+    for (std::int64_t k = left_ ? count() : 0; k > 0; --k) {
+      std::int64_t t = next(), s = next();
+      if (t < 0 || s < 0 || t >= terminals || s >= terminals) throw SourceError(0, "a grammar spaces what is no terminal");
+      g.spacing[static_cast<std::size_t>(t)].push_back(static_cast<Id>(s));
+      g.spaces[static_cast<std::size_t>(s)] = true;
+      meter_.charge();
+    }
   }
 
   const Loader& loader_;

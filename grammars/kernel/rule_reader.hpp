@@ -127,16 +127,31 @@ class RuleReader : public RuleLiveness {
     if (accepting(c)) return -1;
     std::vector<Alternative> all = alternatives(c);
     std::size_t best = 0;
-    for (std::size_t i = 1; i < all.size(); ++i)
-      if (std::pair(!plainly_live(all[i]), bound(all[i])) < std::pair(!plainly_live(all[best]), bound(all[best]))) best = i;
+    std::pair<bool, std::int64_t> least{true, INT64_MAX};
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      bool plain = plainly_live(all[i]);
+      std::pair<bool, std::int64_t> here{!plain, plain ? planned_bytes(all[i]) : bound(all[i])};
+      if (here < least) least = here, best = i;
+    }
     const Alternative& a = all[best];
     if (plainly_live(a)) {
       std::int32_t s = planned(a);
-      if (s >= 0) return s;
+      if (s >= 0 && (s >= 256 || step(c, s))) return s;
     }
     int first = -1;
     if (!search(a, &first) || first < 0) throw std::logic_error("a live configuration has no completion");
     return first;
+  }
+  // Bytes that follow the shortest match of `t` from `a` on.
+  std::int64_t bytes_after(const Alternative& a, Id t) { return std::min(cost_after(a.set, t), chart.cost(set_after_shortest(a.set, a.state, t))); }
+  // Bytes along the way that `planned` goes, but for what is ignored: every symbol that it returns lowers them.
+  std::int64_t planned_bytes(const Alternative& a) {
+    if (a.phase != kInside || in_newline(a.state, a.layout)) return bound(a);
+    std::int64_t least = Rules::kInfinite;
+    std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
+    for (std::size_t i = 0; i < parts.size(); i += 2)
+      if (plainly_ends(a, parts[i])) least = std::min(least, re_.distance(parts[i + 1]) + bytes_after(a, parts[i]));
+    return least;
   }
   // The next symbol along a shortest derivation; -1 if lexemes would merge whatever comes between.
   std::int32_t planned(const Alternative& a) {
@@ -149,14 +164,17 @@ class RuleReader : public RuleLiveness {
     }
     std::int64_t best = Rules::kInfinite;
     Id terminal = kNone;
-    for (const Id* p = scan.begin(a.state); p < scan.end(a.state); p += 2) {
-      std::int64_t d = re_.distance(p[1]);
-      if (d > 0 && d + cost_after(a.set, *p) < best) best = d + cost_after(a.set, *p), terminal = *p;
+    bool may_stop = false;
+    std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
+    for (std::size_t i = 0; i < parts.size(); i += 2) {
+      std::int64_t d = re_.distance(parts[i + 1]);
+      may_stop = may_stop || (d == 0 && plainly_ends(a, parts[i]));
+      if (d > 0 && d + bytes_after(a, parts[i]) < best && plainly_ends(a, parts[i])) best = d + bytes_after(a, parts[i]), terminal = parts[i];
     }
     Place next{Chart::kDead, 0};
     Id asked = 0;
     each_end(a, [&](Id obligations, const Place& p) {
-      if (!scan.fulfilled(obligations) || chart.cost(p.set) > best || (chart.cost(p.set) == best && !chart.dead(next.set))) return;
+      if (!may_stop || !scan.fulfilled(obligations) || !plainly_goes_on(p.set) || chart.cost(p.set) > best || (chart.cost(p.set) == best && !chart.dead(next.set))) return;
       best = chart.cost(p.set), next = p, asked = obligations, terminal = kNone;
     });
     if (terminal != kNone) return re_.first_byte(scan.residual(a.state, terminal));
@@ -189,14 +207,23 @@ class RuleReader : public RuleLiveness {
         if (r != RegexStore::kEmpty && 1 + re_.distance(r) + rest < best) best = 1 + re_.distance(r) + rest, byte = b;
       }
     };
-    for (Id u = 0; u < static_cast<Id>(g.terminals.size()); ++u)
+    if (before && ends_space(*before)) offer(t, chart.cost(chart.go(set, chart.lists.add({t}))));
+    const bool found = byte >= 0;
+    for (Id u = 0; u < static_cast<Id>(g.terminals.size()) && !found; ++u)
       if (g.terminals[u].ignored && is_separable(u)) offer(u, chart.cost(set));
+      else if (g.spaces[u] && chart.allows(set, u)) offer(u, cost_after(set, u));
     if (byte < 0) offer(t, chart.cost(chart.go(set, chart.lists.add({t}))));
     if (byte < 0) {
       std::vector<Id> allowed(chart.lists.begin(chart.allowed(set)), chart.lists.end(chart.allowed(set)));
       for (Id u : allowed) offer(u, cost_after(set, u));
     }
     return byte;
+  }
+  // Is the lexeme that may end here something ignored? Another one is then no help.
+  bool ends_space(const Alternative& a) {
+    for (const Id* p = scan.begin(a.state); p < scan.end(a.state); p += 2)
+      if (re_.nullable(p[1]) && (g.terminals[*p].ignored || g.spaces[*p])) return true;
+    return false;
   }
   std::int32_t special_of(Id terminal) const {
     std::int32_t best = INT32_MAX;

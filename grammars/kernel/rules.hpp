@@ -2,7 +2,8 @@
 //
 // Symbols are integers: terminals first, then nonterminals. A *dot* is a position in a rule; the dots of a rule are
 // consecutive and the last one has symbol kEnd. Rules that derive no text (with the vocabulary's bytes) are removed at
-// load, hence every dot that remains lies on some derivation that ends.
+// load, hence every dot that remains lies on some derivation that ends. But a terminal of kind Never counts as a text there
+// and is none: what leads to it alone is read, and competes, and has infinite cost.
 //
 // Memory: 20 bytes a dot, a few words a symbol. Everything is built in time linear in the grammar except the adjacency of
 // terminals, whose bit sets take terminals * symbols bits and are skipped beyond `kAdjacencyBits`. Immutable after load.
@@ -13,7 +14,7 @@
 
 namespace constrain {
 
-enum class TerminalKind : std::uint8_t { Regex, Json, Special, Layout };
+enum class TerminalKind : std::uint8_t { Regex, Json, Special, Layout, Never };
 
 struct Terminal {
   TerminalKind kind = TerminalKind::Regex;
@@ -40,6 +41,7 @@ class Rules {
 
   std::vector<Terminal> terminals;
   bool longest = true;
+  bool refuses = false;  // is there a terminal of kind Never?
   Id start_dot = 0;  // of the rule S' -> start
   std::vector<Id> symbol;            // by dot
   std::vector<Id> head;              // by dot: nonterminal symbol of its rule
@@ -50,6 +52,8 @@ class Rules {
   std::vector<std::int64_t> cost;    // by symbol
   std::vector<Id> cheapest;          // by symbol: first dot of the rule of a shortest text
   std::vector<Id> ignored;           // ignored symbols
+  std::vector<std::vector<Id>> spacing;  // by terminal: terminals that may always come after it and leave what may follow
+  std::vector<bool> spaces;          // by terminal: is it in `spacing`?
   std::vector<bool> parsed;          // by terminal: does a rule hold it?
   LayoutRule layout;
 
@@ -66,6 +70,8 @@ class Rules {
     if (cost[top] >= kInfinite) throw SourceError(2, "the start rule derives no text");
     first_dots.resize(count);
     parsed.assign(terminals.size(), false);
+    spacing.resize(terminals.size());
+    spaces.resize(terminals.size(), false);
     waiters.resize(count);
     for (auto& [h, body] : all) {
       if (h == top) start_dot = static_cast<Id>(symbol.size());
@@ -78,6 +84,7 @@ class Rules {
   Id leftmost(Id s) const {
     while (s != kNone && !is_terminal(s)) {
       Id d = cheapest[s];
+      if (d == kNone) return kNone;
       while (symbol[d] != kEnd && nullable[symbol[d]] && cost[symbol[d]] == 0) ++d;
       s = symbol[d];
     }
@@ -88,10 +95,10 @@ class Rules {
   std::vector<bool> canonical() const {
     std::vector<bool> out(terminals.size(), false);
     auto take = [&](Id s) {
-      if (s >= 0 && (s = leftmost(s)) != kNone) out[s] = true;
+      if (s >= 0 && cost[s] < kInfinite && (s = leftmost(s)) != kNone) out[s] = true;
     };
     for (std::size_t d = 1; d < symbol.size(); ++d)
-      if (symbol[d - 1] != kEnd) take(symbol[d]);
+      if (symbol[d - 1] != kEnd && rest[d] < kInfinite) take(symbol[d]);
     take(symbol[start_dot]);
     for (Id x : ignored)
       if (!is_terminal(x))
@@ -177,35 +184,45 @@ class Rules {
       meter.charge(1 + static_cast<std::int64_t>(uses[s].size()));
     }
     // nullable: derives the empty string, whatever layout terminals cost
+    derive(all, uses, {}, nullable);
+    std::vector<Id> readable;
+    for (std::size_t t = 0; t < terminals.size(); ++t)
+      if (terminals[t].cost < kInfinite || terminals[t].kind == TerminalKind::Never) readable.push_back(static_cast<Id>(t));
+    derives_.assign(count, false);
+    derive(all, uses, std::move(readable), derives_);
+    cheapest.assign(count, kNone);
+    rule_number_ = 0;
+  }
+  // Marks in `found` the symbols of `ready` and those that derive a string of them.
+  static void derive(const std::vector<std::pair<Id, std::vector<Id>>>& all, const std::vector<std::vector<std::int32_t>>& uses,
+                     std::vector<Id> ready, std::vector<bool>& found) {
     std::vector<std::size_t> left(all.size());
-    std::vector<Id> ready;
     for (std::size_t r = 0; r < all.size(); ++r)
       if (!(left[r] = all[r].second.size())) ready.push_back(all[r].first);
     while (!ready.empty()) {
       Id s = ready.back();
       ready.pop_back();
-      if (nullable[s]) continue;
-      nullable[s] = true;
+      if (found[s]) continue;
+      found[s] = true;
       for (std::int32_t r : uses[s])
         if (--left[r] == 0) ready.push_back(all[r].first);
     }
-    cheapest.assign(count, kNone);
-    rule_number_ = 0;
   }
   void add_rule(Id h, const std::vector<Id>& body) {
     std::int32_t number = rule_number_++;
-    std::int64_t total = 0;
-    for (Id s : body) total = std::min(total + cost[s], kInfinite);
-    if (total >= kInfinite) return;
+    for (Id s : body)
+      if (!derives_[s]) return;
+    std::vector<std::int64_t> left(body.size() + 1, 0);
+    for (std::size_t k = body.size(); k-- > 0;) left[k] = std::min(left[k + 1] + cost[body[k]], kInfinite);
     Id d = static_cast<Id>(symbol.size());
     if (cheapest_rule_[h] == number) cheapest[h] = d;
     bool initial = true;
-    for (Id s : body) {
+    for (std::size_t k = 0; k < body.size(); ++k) {
+      Id s = body[k];
       symbol.push_back(s);
       if (is_terminal(s)) parsed[s] = true;
       head.push_back(h);
-      rest.push_back(total);
-      total -= cost[s];
+      rest.push_back(left[k]);
       if (initial) {
         waiters[s].push_back(d);
         first_dots[h].push_back(d);
@@ -218,6 +235,7 @@ class Rules {
     rest.push_back(0);
   }
   std::vector<std::int32_t> cheapest_rule_;
+  std::vector<bool> derives_;
   std::int32_t rule_number_ = 0;
 };
 

@@ -8,6 +8,8 @@
 //
 // Cost: for each pair of terminals the product of their automata as far as both live; most pairs end at the first byte.
 #pragma once
+#include <map>
+
 #include "rules.hpp"
 
 namespace constrain {
@@ -31,7 +33,7 @@ class Separability {
     if (n && follow_.empty()) return;
     for (std::size_t t = 0; t < n; ++t) extending_.push_back(extending(static_cast<Id>(t)));
     canonical_ = g_.canonical();
-    all = true;
+    all = !g_.refuses;
     for (std::size_t t = 0; t < n; ++t) {
       separable[t] = apart(static_cast<Id>(t), extending_[t]) || apart_at_some_end(static_cast<Id>(t));
       if (!separable[t] && g_.parsed[t]) all = false;
@@ -46,17 +48,18 @@ class Separability {
     for (Id u = 0; u < static_cast<Id>(g_.terminals.size()); ++u) {
       if (!canonical_[u] || g_.terminals[u].kind == TerminalKind::Layout) continue;
       bool follows = anywhere ? static_cast<bool>(g_.parsed[u]) : follow_[t][u >> 6] >> (u & 63) & 1;
-      if (follows && !goes_on(u, more, g_.terminals[t].inside)) return false;
+      if (follows && !goes_on(u, more, t)) return false;
     }
     return true;
   }
-  // May u come next where the bytes `more` would extend the lexeme before it, at once or after an ignored lexeme?
-  bool goes_on(Id u, const ByteSet& more, bool inside_brackets) {
+  // May u come next where the bytes `more` would extend the lexeme t before it, at once or after an ignored lexeme?
+  bool goes_on(Id u, const ByteSet& more, Id t) {
     if (begins_outside(u, more)) return true;
+    auto between = [&](Id s, const ByteSet& longer) { return begins_outside(s, more) && begins_outside(u, longer) && prevails(s); };
     for (Id s = 0; s < static_cast<Id>(extending_.size()); ++s)
-      if ((g_.terminals[s].ignored || (inside_brackets && g_.terminals[s].inside)) && begins_outside(s, more) &&
-          begins_outside(u, extending_[s]) && prevails(s))
-        return true;
+      if ((g_.terminals[s].ignored || (g_.terminals[t].inside && g_.terminals[s].inside)) && between(s, extending_[s])) return true;
+    for (Id s : g_.spacing[t])
+      if (between(s, extending_after(s, t))) return true;
     return false;
   }
   // Has u a first byte outside `more`?
@@ -112,7 +115,8 @@ class Separability {
   }
   // Bytes that may extend some match of t, as a longer match of any terminal or as a forbidden follower; for each residual
   // of t in which a match may end, its own go to `by_end` if that is given.
-  ByteSet extending(Id t, std::unordered_map<Id, ByteSet>* by_end = nullptr) {
+  // `among`: the terminals with which t competes, as bits; none: all.
+  ByteSet extending(Id t, std::unordered_map<Id, ByteSet>* by_end = nullptr, const std::vector<std::uint64_t>* among = nullptr) {
     ByteSet out{}, forbidden{};
     if (!regex(static_cast<std::size_t>(t))) return out;
     if (g_.terminals[t].unless != kNone) out = forbidden = alive(g_.terminals[t].unless);
@@ -122,8 +126,11 @@ class Separability {
     auto meet = [&](Id r, Id s) {
       if (seen.insert(static_cast<std::uint64_t>(r) << 32 | static_cast<std::uint32_t>(s)).second) open.emplace_back(r, s);
     };
+    auto competes = [&](std::size_t s) {
+      return !among || g_.terminals[s].ignored || g_.terminals[s].inside || (*among)[s >> 6] >> (s & 63) & 1;
+    };
     for (std::size_t s = 0; s < g_.terminals.size(); ++s)
-      if (regex(s) && overlap(first_[static_cast<std::size_t>(t)], first_[s])) meet(g_.terminals[t].regex, g_.terminals[s].regex);
+      if (regex(s) && competes(s) && overlap(first_[static_cast<std::size_t>(t)], first_[s])) meet(g_.terminals[t].regex, g_.terminals[s].regex);
     while (!open.empty()) {
       auto [r, s] = open.back();
       open.pop_back();
@@ -146,6 +153,15 @@ class Separability {
           if (overlap(m.bytes, n.bytes)) meet(m.to, n.to);
     }
     return out;
+  }
+  // Bytes that may extend a match of s where it comes after t: of the terminals that may come there.
+  const ByteSet& extending_after(Id s, Id t) {
+    auto [it, fresh] = extending_after_.try_emplace({s, follow_[static_cast<std::size_t>(t)]});
+    if (fresh) {
+      Meter::Apart apart(meter_);
+      it->second = extending(s, nullptr, &it->first.second);
+    }
+    return it->second;
   }
   // Can every beginning of t be completed to a match after which t is apart from what follows?
   bool apart_at_some_end(Id t) {
@@ -200,6 +216,7 @@ class Separability {
   std::vector<std::vector<std::uint64_t>> follow_;
   std::vector<bool> canonical_;
   std::unordered_map<Id, bool> prevails_;
+  std::map<std::pair<Id, std::vector<std::uint64_t>>, ByteSet> extending_after_;
   std::unordered_map<Id, std::vector<Move>> moves_;
 };
 

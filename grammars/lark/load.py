@@ -245,7 +245,7 @@ def check_names(space: Namespace) -> None:
     for statement in space.ignored:
         for node in walk(statement.body):
             if isinstance(node, Name):
-                space.find(node.name, node.span, "%ignore")
+                _check_arguments(node, space.find(node.name, node.span, "%ignore"), space)
 
 
 def _check_body(slot: Slot, body: Body) -> None:
@@ -258,10 +258,14 @@ def _check_body(slot: Slot, body: Body) -> None:
             continue
         if node.name not in home.slots:
             raise home.undefined(node.name, node.span, slot.what, slot.parameters)
-        wanted, given = len(home.slots[node.name].parameters), len(node.arguments or ())
-        if wanted != given:
-            takes = f"{wanted} argument{'s' * (wanted != 1)}, and {given} {'is' if given == 1 else 'are'} given"
-            raise home.error(f"the template {node.name} takes {takes}", node.span)
+        _check_arguments(node, home.slots[node.name], home)
+
+
+def _check_arguments(node: Name, slot: Slot, home: Namespace) -> None:
+    wanted, given = len(slot.parameters), len(node.arguments or ())
+    if wanted != given:
+        takes = f"{wanted} argument{'s' * (wanted != 1)}, and {given} {'is' if given == 1 else 'are'} given"
+        raise home.error(f"the template {node.name} takes {takes}", node.span)
 
 
 def as_choice(bodies: list[Body]) -> list[Body]:

@@ -3,8 +3,9 @@
 Work is a list of (rule, arguments) still to be lowered, so neither deep nor mutually recursive rules need Python's stack.
 An instance of a template is known by its arguments' symbols; equal ones are one nonterminal.
 
-%ignore of a grammar without nested ones is the grammar's; where grammars are nested each keeps its own, written out as
-an optional repetition after each of its terminals and before its first.
+%ignore of terminals in a grammar without nested ones is the grammar's. Where rules are ignored, and where grammars are nested,
+which keep each its own, it is written out as an optional repetition after each terminal and before the first; inside an
+ignored rule nothing is ignored.
 """
 
 from __future__ import annotations
@@ -82,10 +83,12 @@ class _Lowering:
         self.endings: dict[tuple[int, int | None, int], Symbol] = {}
         self.priorities: dict[tuple[int, int | None], int] = {}  # of languages that have a name
         self.written: dict[tuple[object, ...], Alternatives] = {}  # strings and regexes in rules
-        self.named: dict[int, Alternatives] = {}  # terminals by identity of the slot
+        self.named: dict[
+            tuple[int, Sentence], Alternatives
+        ] = {}  # terminals by identity of the slot, and what is skipped
         self.shown = {id(slot): name for name, slot in space.slots.items()}
         self.virtual: dict[int, Symbol] = {}
-        self.instances: dict[tuple[int, Sentence], Symbol] = {}
+        self.instances: dict[tuple[int, Sentence, Sentence], Symbol] = {}
         self.todo: list[tuple[Slot, dict[str, Sentence], Symbol, Scope, int]] = []
         self.reaches = Reaches(table)
         self.nested: dict[int, Sentence] = {}  # by identity of the node
@@ -104,9 +107,11 @@ class _Lowering:
         self.validate(space)
         scope = Scope(space)
         before: Sentence = ()
-        if self.holds_grammars(space):
+        ignores_rules = any(self.is_rule(i.body, space) for i in space.ignored)
+        if ignores_rules or self.holds_grammars(space):
             if space.layout is not None:
-                raise self.unsupported(space, "%layout in a grammar that holds other grammars", space.layout.span)
+                what = "ignores a rule" if ignores_rules else "holds other grammars"
+                raise self.unsupported(space, f"%layout in a grammar that {what}", space.layout.span)
             before = self.written_out(space)
             scope = Scope(space, before)
         else:
@@ -122,7 +127,8 @@ class _Lowering:
 
     def unused(self) -> tuple[str, ...]:
         """Names defined in the text itself, not imported, that were never used."""
-        used = {key[0] for key in self.instances} | self.virtual.keys() | self.terminals.used(self.named)
+        named = self.terminals.used(slot for slot, _ in self.named)
+        used = {key[0] for key in self.instances} | self.virtual.keys() | named
         own = (s for s in self.space.slots.values() if s.bodies and s.home is self.space)
         return tuple(s.name for s in own if id(s) not in used and not s.name.startswith("_"))
 
@@ -144,8 +150,7 @@ class _Lowering:
 
     def written_out(self, space: Namespace) -> Sentence:
         """What `space` ignores as an optional repetition."""
-        ignored = self.ignored(space)
-        return (self.expansion.star(tuple((s,) for s in ignored), "ignored"),) if ignored else ()
+        return self.expansion.skip(self.ignored(space))
 
     def finish(self) -> None:
         while self.todo:
@@ -215,7 +220,7 @@ class _Lowering:
             if a.name not in ("capture", "stop_capture"):
                 raise unenforced(a, slot.home)
         # an empty argument is marked, so that (x, nothing) and (nothing, x) differ
-        key = (id(slot), tuple(s for v in values for s in (v or (_NOTHING,))))
+        key = (id(slot), tuple(s for v in values for s in (v or (_NOTHING,))), scope.skip)
         found = self.instances.get(key)
         if found is None:
             if depth > self.limits.depth:
@@ -287,14 +292,15 @@ class _Lowering:
     def named_terminal(self, slot: Slot, scope: Scope) -> Alternatives:
         if id(slot) in self.virtual:
             return ((self.virtual[id(slot)],),)
-        if id(slot) not in self.named:
+        key = (id(slot), scope.skip)
+        if key not in self.named:
             if not slot.bodies:
                 advice = "%declare gives no text; define it, or have %layout produce it"
                 raise slot.home.error(f"the terminal {slot.name} is used and only declared; {advice}", slot.span)
             endings = self.terminals.named(slot, self.space)
             name = self.shown.get(id(slot), slot.name)
-            self.named[id(slot)] = self.terminal(endings, name, slot.priority, slot.home, slot.span, scope)
-        return self.named[id(slot)]
+            self.named[key] = self.terminal(endings, name, slot.priority, slot.home, slot.span, scope)
+        return self.named[key]
 
     def terminal(
         self, endings: list[Ending], name: str, priority: int | None, home: Namespace, span: lark.Span, scope: Scope
@@ -359,10 +365,20 @@ class _Lowering:
         return self.cfg.json("%json", root)
 
     # ------------------------------------------------------------------ ignoring and layout
+    def is_rule(self, body: lark.Node, space: Namespace) -> bool:
+        """Does what is ignored hold the name of a rule?"""
+        return any(
+            isinstance(n, lark.Name) and not space.find(n.name, n.span, "%ignore").terminal for n in lark.walk(body)
+        )
+
     def ignored(self, space: Namespace) -> list[Symbol]:
         found: list[Symbol] = []
         for statement in space.ignored:
             body = statement.body
+            if self.is_rule(body, space):
+                ways = tuple(w for w in self.expression(body, space, {}, Scope(space), 0, "%ignore") if w)
+                found += [self.expansion.unit(ways, "%ignore")] if ways else []
+                continue
             slot = space.slots.get(body.name) if isinstance(body, lark.Name) else None
             if slot is not None and id(slot) in self.virtual:
                 raise space.error(f"{slot.name} is produced by %layout and cannot be ignored", statement.span)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from grammars.grammar import Grammar
 
 
-def embed_grammar(grammar: Grammar, into: Expansion, lexing: Lexing, name: str) -> Alternatives:
+def embed_grammar(grammar: Grammar, into: Expansion, lexing: Lexing, name: str, grouped: bool = False) -> Alternatives:
     """The ways in which `into` derives what `grammar` does, under the discipline `lexing`. O(size of the grammar).
+
+    grouped: a terminal and what is ignored after it are one nonterminal, which keeps rules as short as they were.
 
     Raises UnsupportedFeature for grammars whose lexing is another one, or that have a layout.
     """
@@ -38,21 +40,25 @@ def embed_grammar(grammar: Grammar, into: Expansion, lexing: Lexing, name: str) 
         )
     if lowered.cfg.layout is not None:
         raise UnsupportedFeature(f"{name} has a %layout and cannot be a part of another grammar")
-    return (_rules(lowered, into, new),)
+    return (_rules(lowered, into, new, grouped),)
 
 
-def _rules(lowered: LoweredCfg, into: Expansion, new: list[int]) -> Sentence:
+def _rules(lowered: LoweredCfg, into: Expansion, new: list[int], grouped: bool) -> Sentence:
     old, cfg = lowered.cfg, into.cfg
     terminals = [_terminal(old, i, into, new) for i in range(len(old.terminals))]
     nonterminals = [cfg.nonterminal(n) for n in old.nonterminals]
     skip: Sentence = ()
 
     def copy(s: Symbol) -> Sentence:
-        return (terminals[s.index], *skip) if s.terminal else (nonterminals[s.index],)
+        if not s.terminal:
+            return (nonterminals[s.index],)
+        read = (terminals[s.index], *skip)
+        return (into.unit((read,), old.terminals[s.index].name),) if grouped else read
 
-    ignored = tuple(copy(s) for s in old.ignored)
-    if ignored:
-        skip = (into.star(ignored, "ignored"),)
+    skip = into.skip([x for s in old.ignored for x in copy(s)])
+    for star, (first, last) in old.skips.items():
+        renamed = (frozenset(terminals[s.index] for s in spaces) for spaces in (first, last))
+        cfg.skips[nonterminals[star.index]] = next(renamed), next(renamed)
     for head, body in old.rules:
         into.rules(nonterminals[head], [tuple(x for s in body for x in copy(s))])
     return (*skip, *copy(lowered.start))
@@ -64,4 +70,6 @@ def _terminal(old: Cfg, i: int, into: Expansion, new: list[int]) -> Symbol:
         return cfg.json(t.name, new[t.node])
     if t.kind == "special":
         return cfg.special(old.table.blobs[t.node].decode())
+    if t.kind == "never":
+        return cfg.never()
     return cfg.terminal(t.name, new[t.node], None if t.unless is None else new[t.unless], t.priority)

@@ -86,6 +86,16 @@ class Expansion:
             self.rules(head, [*body, *((head, *b) for b in body if b)])
         return self.made[key]
 
+    def skip(self, ignored: Iterable[Symbol]) -> Sentence:
+        """What is ignored, any number of times; nothing if nothing is."""
+        ways = tuple((s,) for s in ignored)
+        if not ways:
+            return ()
+        star = self.star(ways, "ignored")
+        spaces = frozenset(s for (s,) in ways if s.terminal)
+        self.cfg.skips[star] = spaces, spaces
+        return (star,)
+
     def exactly(self, unit: Symbol, n: int, name: str) -> Sentence:
         """n copies: the powers of two that add up to n, the largest first."""
         out: list[Symbol] = []

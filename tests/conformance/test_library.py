@@ -200,6 +200,8 @@ CASES = {
         "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING RETURNING *": True, "SELECT a FROM": False, "SELECT a -- c\n": True,
         "CREATE TABLE t (a int PRIMARY KEY, b text NOT NULL DEFAULT 'x', CHECK (a > 0))": True,
         "CREATE TABLE t (a int(4))": False,
+        "SELECT /* a /* b */ -- */ 1": True, "/**/ SELECT /* a /* b */ */ 1 /*/ */ ;": True, "SELECT /* a /* b */ 1": False,
+        "SELECT 1 /* a */ */": False, "SELECT 2 /**/ / /***/ 3": True, "SELECT a/*b*/c, d--*/\n/e": True,
     },
     "sql": {
         "SELECT a FROM t FETCH FIRST 3 ROWS ONLY": True, "SELECT a, FROM t": False, "SELECT select FROM t": False,

@@ -8,10 +8,20 @@ the tokens whose bytes may follow, cold and warm.
 from __future__ import annotations
 
 import random
+import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from oracles_cfg import Rules, random_rules, random_rules_with_documents, texts
+from oracles_cfg import (
+    Interrupted,
+    Rules,
+    random_interrupted,
+    random_pattern,
+    random_rules,
+    random_rules_with_documents,
+    texts,
+)
 
 import constrain
 
@@ -19,7 +29,26 @@ LETTERS = constrain.Vocabulary([b"a", b"b", b"ab", b"ba", b"aa", b"bab", b"abab"
 DIGITS = constrain.Vocabulary([*(bytes([c]) for c in b"12,[]"), b"12", b"[1", b"1]", b"],", b"11,", b"]1[", None], [11])
 
 
-def check(rules: Rules, longest: bool, cold: bool, vocabulary=LETTERS, length: int = 6) -> int:
+@dataclass
+class Both:
+    """A grammar, cut down to the texts that match a pattern: what the recogniser and Python's `re` both take."""
+
+    rules: Rules
+    pattern: str
+
+    def accepts(self, text: str, longest: bool) -> bool:
+        return re.fullmatch(self.pattern, text) is not None and self.rules.accepts(text, longest)
+
+    def grammar(self, longest: bool) -> constrain.Grammar:
+        free, regular = self.rules.grammar(longest), constrain.regex(self.pattern)
+        return free & regular if len(self.pattern) % 2 else regular & free
+
+
+def random_intersection(rng: random.Random) -> Both:
+    return Both(random_rules(rng), random_pattern(rng))
+
+
+def check(rules: Rules | Both | Interrupted, longest: bool, cold: bool, vocabulary=LETTERS, length: int = 6) -> int:
     """Judge one grammar; returns the number of texts judged."""
     alphabet = "".join(t.decode() for t in vocabulary.tokens if t is not None and len(t) == 1)
     short = list(texts(alphabet, length))
@@ -43,7 +72,7 @@ def check(rules: Rules, longest: bool, cold: bool, vocabulary=LETTERS, length: i
     return judged
 
 
-def state(automaton, rules: Rules, longest: bool, text: str) -> int:
+def state(automaton, rules: Rules | Both | Interrupted, longest: bool, text: str) -> int:
     """One live prefix: its completion and its mask."""
     vocabulary = automaton.vocabulary
     matcher, row = automaton.matcher(), vocabulary.new_rows()[0]
@@ -65,14 +94,14 @@ def state(automaton, rules: Rules, longest: bool, text: str) -> int:
     return 1
 
 
-def run(seeds: range, grammar=random_rules, **options) -> int:
+def run(seeds: range, grammar=random_rules, disciplines=(True, False), **options) -> int:
     """Judge the grammars of these seeds. Where it is undecided within the limits whether anything can follow, that must be
     said; it is rare."""
     judged = undecided = 0
     for seed in seeds:
         rng = random.Random(seed)
         rules = grammar(rng)
-        for longest in (True, False):
+        for longest in disciplines:
             try:
                 judged += check(rules, longest, cold=seed % 20 == 0, **options)
             except constrain.LimitExceeded:
@@ -94,3 +123,21 @@ def test_documents_among_lexemes():
 @pytest.mark.slow
 def test_thousands_of_small_grammars():
     assert run(range(10_000, 13_000)) > 500_000
+
+
+def test_small_intersections_with_regexes():
+    assert run(range(250), random_intersection) > 15_000
+
+
+@pytest.mark.slow
+def test_thousands_of_small_intersections_with_regexes():
+    assert run(range(10_000, 13_000), random_intersection) > 200_000
+
+
+def test_small_grammars_with_ignored_rules():
+    assert run(range(80), random_interrupted) > 8_000
+
+
+@pytest.mark.slow
+def test_thousands_of_small_grammars_with_ignored_rules():
+    assert run(range(10_000, 12_000), random_interrupted) > 200_000

@@ -22,6 +22,66 @@ def check(text: str, accepted: list[str], refused: list[str], **options) -> None
         assert not automaton.accepts(t), t
 
 
+# ---------------------------------------------------------------------- ignored rules
+NESTED = 'comment: "(*" (TEXT | comment)* "*)"\nTEXT: /[^(*)]+|[(*)]/'
+WORDS = 'start: WORD ("," WORD)*\nWORD: /[a-z]+/\n%ignore / +/\n'
+
+
+@pytest.mark.parametrize("lexer", ["longest", "any"])
+@pytest.mark.parametrize("how", ["written", "imported", "expression", "template"])
+def test_ignored_rules(lexer, how):
+    """Nested comments stand wherever blanks may; blanks and commas inside are content."""
+    text, options = WORDS + NESTED + "\n%ignore comment", {}
+    if how == "imported":
+        text, options = WORDS + "%import c.comment -> note\n%ignore note", {"imports": {"c": NESTED}}
+    if how == "expression":
+        text = WORDS + NESTED + '\n%ignore comment | "#"'
+    if how == "template":
+        text = (
+            WORDS + NESTED.replace("comment:", "n{a, z}: a (TEXT | n{a, z})* z\ncomment:") + '\n%ignore n{"(*", "*)"}'
+        )
+    accepted = ["a", "a,b", "(**)a(* , *) , (*(**)*)b (* (* x *) *)", "a(*x*)(*y*) ,b", "(* ( * ) (*) *) *)a"]
+    refused = ["(* a", "a *)", "(**)", "ab(**)c", "a,(*,*)"]
+    if lexer == "longest":  # under "any" the text may be "(" and "*" where a comment could begin
+        refused += ["a(*(*x*),b", "a(*x*)*),b"]
+    if how == "expression":
+        accepted.append("#a#,(*#*)b")
+    check(text, accepted, refused, lexer=lexer, **options)
+
+
+def test_what_ignored_rules_share_with_others():
+    """A rule is ignored as it stands, and skips what is ignored where it is used otherwise; it may be the start itself."""
+    check(
+        'start: "<" x ">"\nx: "a" "b"\n%ignore " "\n%ignore x',
+        ["< a b >", "<ab>", "ab<a bab>ab", "<aabb>"],
+        ["<a b a b>", "a b<ab>", "<>"],
+    )
+    check('start: "a" start? "b"\n%ignore start', ["ab", "abab", "aabb", "ababab"], ["ba", "aab", ""])
+    check('start: "a" "b"\n%ignore nothing\nnothing: nothing "x"', ["ab"], ["axb"])
+    check('start: "a" "b"\n%ignore gap\ngap: "x"*', ["ab", "xaxxbx"], ["a"])
+
+
+def test_what_is_refused_of_ignored_rules():
+    layout = 'start: (A NL)+\nA: "a"\nNL: /\\n[ ]*/\n%layout NL IN DE\n%ignore c\nc: "x" c?'
+    with pytest.raises(constrain.UnsupportedFeature, match="%layout in a grammar that ignores a rule"):
+        constrain.lark(layout)
+    with pytest.raises(constrain.GrammarError, match="takes 1 argument, and 0 are given"):
+        constrain.lark('start: "a"\n%ignore c\nc{x}: x "b"')
+    with pytest.raises(constrain.GrammarError, match="did you mean comment"):
+        constrain.lark('start: "a"\n%ignore coment\ncomment: "x"')
+    with pytest.raises(constrain.UnsupportedFeature):
+        constrain.lark(WORDS + NESTED + "\n%ignore comment").to_gbnf()
+
+
+def test_ignored_rules_in_findings_and_gbnf():
+    grammar = constrain.lark(WORDS + NESTED + "\n%ignore comment\nother: WORD", lexer="any")
+    assert [(f.path, f.keyword) for f in grammar.report_rows() if f.keyword in ("unused", "unreachable")] == [
+        ("other", "unused")
+    ]
+    again = constrain.compile(constrain.gbnf(grammar.to_gbnf()), BYTES)
+    assert [again.accepts(t) for t in ("a (* (* x *) *), b", "a (* x, b")] == [True, False]
+
+
 # ---------------------------------------------------------------------- constructs
 @pytest.mark.parametrize(
     ("text", "accepted", "refused"),
@@ -247,8 +307,10 @@ def test_composition_of_any_kinds():
         assert g.kind == "cfg"
     with pytest.raises(constrain.UnsupportedFeature, match="longest"):
         constrain.lark('start: "a"') | word
-    with pytest.raises(constrain.UnsupportedFeature, match="two regexes"):
-        grammar & word
+    with pytest.raises(constrain.UnsupportedFeature, match="undecidable"):
+        grammar & grammar
+    with pytest.raises(constrain.UnsupportedFeature, match="takes a regular grammar"):
+        grammar & number
 
 
 def test_embedding_copies_every_kind_of_schema_node():

@@ -81,7 +81,7 @@ inline std::vector<std::size_t> references(const Node& n) {
     case kOpConcat: case kOpAnd: case kOpOr: case kOpNot: case kOpOneOf: case kOpValue: case kOpSequence: case kOpChoice:
       some(0, n.x.size());
       break;
-    case kOpRepeat: case kOpReserved: case kOpJson: some(0, 1); break;
+    case kOpRepeat: case kOpReserved: case kOpJson: case kOpPath: some(0, 1); break;
     case kOpItems: some(1, n.x.size()); break;
     case kOpItemCount: some(1, 2); break;
     case kOpPropertyCount: some(1, 3); break;
