@@ -5,13 +5,13 @@
 // are infinitely many is mostly plain from a loop, without enumeration. Charged; results that rest on an unfinished
 // ancestor are not memoised. Not thread-safe.
 #pragma once
-#include "liveness.hpp"
+#include "heights.hpp"
 
 namespace constrain {
 
-class Values : public Liveness {
+class Values : public Heights {
  public:
-  using Liveness::Liveness;
+  using Heights::Heights;
 
   // Has `value` at least n elements, as far as its words, strings and loops show?
   bool at_least_values(Id value, std::int64_t n) override {

@@ -210,28 +210,6 @@ class Liveness : public ValueStore {
   Demand member_demand(Id f, Id seen_after_key, std::string_view key) {
     return resolve(settled(member_derivative(f, key), seen_after_key), seen_after_key);
   }
-  // A name to go on with, chosen so that repeating the choice ends; empty optional if none is needed or possible.
-  bool plan_name(Id f, Id seen, std::string_view prefix, std::string& out) {
-    Simple s;
-    if (simple(f, s)) {
-      std::vector<Id> order = source_order ? literal_names(f) : std::vector<Id>(s.required.begin(), s.required.end());
-      for (Id n : order) {
-        if (source_order && !std::binary_search(s.required.begin(), s.required.end(), n)) continue;
-        if (starts_with(name_text(n), prefix)) return out = std::string(name_text(n)), true;
-      }
-    } else {
-      container_live(f, seen);
-      auto it = plans_.find((static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen));
-      if (it != plans_.end() && starts_with(it->second, prefix)) return out = it->second, true;
-      for (Id n : literal_names(f))
-        if (starts_with(name_text(n), prefix) && !re.accepts(seen, name_text(n)) && member_possible(f, name_text(n), seen))
-          return out = std::string(name_text(n)), true;
-    }
-    Id names = re.run(next_names(f, seen), prefix);
-    if (!re.live(names)) return false;
-    out = std::string(prefix) + re.shortest(names);
-    return true;
-  }
   std::size_t bytes() const { return ValueStore::bytes() + demands_.size() * 40 + names_memo_.size() * 32; }
 
  protected:
@@ -279,10 +257,7 @@ class Liveness : public ValueStore {
       if (rest_live(p, path_value, seen)) out.push_back({path, narrowed(p, path_value), p});
       return;
     }
-    Id v = kNone;
-    visit(p, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
-    });
+    Id v = first_child(p);
     for (bool truth : {true, false}) {
       Id narrowed = value_and({path_value, truth ? v : value_not(v)});
       if (!satisfiable(narrowed)) continue;
@@ -292,6 +267,13 @@ class Liveness : public ValueStore {
     }
   }
 
+  Id first_child(Id p) {
+    Id v = kNone;
+    visit(p, [&](const FormulaStore::Node& n) {
+      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
+    });
+    return v;
+  }
   // `p` with the truth of `v`, and of all other children that `path_value` decides: where there are many, one pass instead
   // of one for each. `path` receives what was decided.
   Id decided(Id p, Id v, bool truth, Id path_value, std::vector<std::pair<Id, bool>>* path) {
@@ -314,10 +296,7 @@ class Liveness : public ValueStore {
       out.push_back({path, path_value, p});
       return;
     }
-    Id v = kNone;
-    visit(p, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
-    });
+    Id v = first_child(p);
     for (bool truth : {true, false}) {
       Id both = value_and({path_value, truth ? v : value_not(v)});
       if (!satisfiable(both)) continue;
@@ -510,10 +489,7 @@ class Liveness : public ValueStore {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
     if (!fs[p].has_child()) return rest_live(p, path_value, seen);
-    Id v = kNone;
-    visit(p, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
-    });
+    Id v = first_child(p);
     for (bool truth : {true, false}) {
       Id both = value_and({path_value, truth ? v : value_not(v)});
       if (satisfiable(both) && some_leaf(decided(p, v, truth, both, nullptr), both, seen)) return true;
@@ -535,7 +511,7 @@ class Liveness : public ValueStore {
     cut_ = INT32_MAX;
     bool yes = false;
     try {
-      if (seen != kNone) yes = search_members(f, seen, key);
+      if (seen != kNone) yes = search_members(f, seen);
       else yes = fs[f].has_unique() ? distinct_live(f, kNone) : makes_progress(f, item_derivative(f), seen);
     } catch (...) {
       busy_.erase(key);
@@ -555,17 +531,14 @@ class Liveness : public ValueStore {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
     if (!fs[p].has_child()) return p != before && rest_live(p, path_value, seen);
-    Id v = kNone;
-    visit(p, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
-    });
+    Id v = first_child(p);
     for (bool truth : {true, false}) {
       Id narrowed = value_and({path_value, truth ? v : value_not(v)});
       if (satisfiable(narrowed) && progress(before, decided(p, v, truth, narrowed, nullptr), narrowed, seen)) return true;
     }
     return false;
   }
-  bool search_members(Id f, Id seen, std::uint64_t key) {
+  bool search_members(Id f, Id seen) {
     std::vector<std::string> candidates;
     for (Id n : literal_names(f))
       if (!re.accepts(seen, name_text(n))) candidates.emplace_back(name_text(n));
@@ -577,10 +550,7 @@ class Liveness : public ValueStore {
       if (!spell_name(name)) continue;
       meter_.charge();
       Id after = seen_after(f, seen, name);
-      if (makes_progress(f, settled(member_derivative(f, name), after), after)) {
-        plans_[key] = name;
-        return true;
-      }
+      if (makes_progress(f, settled(member_derivative(f, name), after), after)) return true;
     }
     return false;
   }
@@ -737,7 +707,6 @@ class Liveness : public ValueStore {
   std::unordered_map<std::uint64_t, Demand> demands_;
   std::unordered_map<std::uint64_t, Id> names_memo_;
   std::unordered_map<std::uint64_t, bool> live_, required_memo_, possible_;
-  std::unordered_map<std::uint64_t, std::string> plans_;
   std::unordered_map<std::uint64_t, int> busy_;
   std::unordered_map<Id, std::vector<Id>> regions_;
   std::unordered_map<Id, Id> bundle_names_;

@@ -52,6 +52,26 @@ class NumberMachine {
     return it->second;
   }
 
+  // Order of sign * threshold: negative, 0 or positive.
+  int compare(Id a, Id sign_a, Id b, Id sign_b) const {
+    const Threshold &x = thresholds_[a], &y = thresholds_[b];
+    Id one = x.digits.empty() ? 0 : sign_a, two = y.digits.empty() ? 0 : sign_b;
+    if (one != two || one == 0) return one - two;
+    int magnitude = x.p != y.p ? (x.p < y.p ? -1 : 1) : x.digits.compare(y.digits);
+    return one > 0 ? magnitude : -magnitude;
+  }
+  // Is a threshold a multiple of a modulus?
+  bool is_multiple(Id threshold, Id modulus) const {
+    const Threshold& t = thresholds_[threshold];
+    const Modulus& m = moduli_[modulus];
+    std::int64_t shift = t.p + 1 - static_cast<std::int64_t>(t.digits.size()) - m.s;
+    if (t.digits.empty()) return true;
+    if (shift < 0) return false;
+    unsigned __int128 rest = 0;
+    for (char d : t.digits) rest = (rest * 10 + static_cast<unsigned>(d - '0')) % m.c;
+    return times_power(static_cast<std::uint64_t>(rest), shift, m.c) == 0;
+  }
+
   // The residual before the first byte; `tracked`: formulas whose truth is wanted at the end. kDead if unsatisfiable.
   Id start(Id goal, const std::vector<Id>& tracked, bool plain) {
     State s;
