@@ -19,7 +19,11 @@ lines.on('line', line => {
   const [pattern, text] = JSON.parse(line);
   let out;
   try {
-    if (!made.has(pattern)) { let r; try { r = new RegExp(pattern, 'u'); } catch { r = new RegExp(pattern); } made.set(pattern, r); }
+    if (!made.has(pattern)) {
+      let r;
+      try { r = new RegExp(pattern, 'u'); } catch { r = new RegExp(pattern); }
+      made.set(pattern, r);
+    }
     out = vm.runInNewContext('r.test(t)', {r: made.get(pattern), t: text}, {timeout: 2000});
   } catch { out = null; }
   console.log(JSON.stringify(out));
@@ -41,7 +45,8 @@ class Ecma:
         self.search = cache(self._search)
 
     def _search(self, pattern: str, text: str) -> bool:
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps([pattern, text]) + "\n")
         self.process.stdin.flush()
         verdict = json.loads(self.process.stdout.readline())

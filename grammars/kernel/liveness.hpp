@@ -614,20 +614,30 @@ class Liveness : public ValueStore {
   }
   // Does a choice of different values exist, one from each set? `small`: receives the values of sets that others could exhaust.
   bool representable(const std::vector<Id>& sets, std::vector<Id>* small = nullptr) {
+    std::vector<std::vector<Id>> wanted = exhaustible(sets, 0);
+    if (small)
+      for (const std::vector<Id>& all : wanted) small->insert(small->end(), all.begin(), all.end());
+    return different(wanted, kNone);
+  }
+  // The values of those sets from `begin` on that have fewer values than there are sets: one entry a set.
+  std::vector<std::vector<Id>> exhaustible(const std::vector<Id>& sets, std::size_t begin) {
     std::map<Id, int> times;
-    for (Id s : sets) ++times[s];
+    for (std::size_t i = begin; i < sets.size(); ++i) ++times[sets[i]];
     std::int64_t n = static_cast<std::int64_t>(sets.size());
-    std::vector<std::vector<Id>> wanted;  // one entry an item of a small set
+    std::vector<std::vector<Id>> wanted;
     for (auto [set, k] : times) {
       if (at_least_values(set, n)) continue;
       std::vector<Id> all = values_of(set, n);
       if (static_cast<std::int64_t>(all.size()) >= n) continue;
-      if (small) small->insert(small->end(), all.begin(), all.end());
-      for (int i = 0; i < k; ++i) wanted.push_back(all);
+      wanted.insert(wanted.end(), static_cast<std::size_t>(k), all);
     }
+    return wanted;
+  }
+  // Can each take a value of its own other than `except`? (Augmenting paths.)
+  bool different(const std::vector<std::vector<Id>>& wanted, Id except) {
     std::unordered_map<Id, std::size_t> taken;  // value -> item
     for (std::size_t i = 0; i < wanted.size(); ++i) {
-      std::unordered_set<Id> tried;
+      std::unordered_set<Id> tried{except};
       if (!assign(i, wanted, taken, tried)) return false;
     }
     return true;
@@ -688,8 +698,9 @@ class Liveness : public ValueStore {
       std::sort(small.begin(), small.end());
       small.erase(std::unique(small.begin(), small.end()), small.end());
       std::vector<Id> bad;
+      std::vector<std::vector<Id>> others = exhaustible(sets, 1);
       for (Id c : small)
-        if (satisfiable(value_and({item, equal_to(c)})) && !container_live_any(substitute_item(rest, c), kNone)) bad.push_back(c);
+        if (!different(others, c) && satisfiable(value_and({item, equal_to(c)})) && !container_live_any(substitute_item(rest, c), kNone)) bad.push_back(c);
       return bad.empty() ? item : value_and({item, value_not(equal_to_any(lists.add(bad)))});
     }
     if (duplicate_path(rest, kNone, nullptr)) return item;

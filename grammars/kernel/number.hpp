@@ -477,7 +477,9 @@ class NumberMachine {
     std::vector<std::uint64_t> rem;
   };
   bool value_live(const State& s) {
-    if (s.plain || s.phase >= Exponent || s.goal == FormulaStore::kTrue) return true;
+    if (s.goal == FormulaStore::kTrue) return true;
+    if (s.phase >= Exponent) return some_exponent(s);
+    if (s.plain) return true;
     std::vector<Id> memo_key{s.goal, s.n, s.nonzero + 2 * s.negative + 4 * (s.phase == Start)};
     memo_key.insert(memo_key.end(), s.cmp.begin(), s.cmp.end());
     for (std::uint64_t r : s.rem) memo_key.push_back(static_cast<Id>(r)), memo_key.push_back(static_cast<Id>(r >> 32));
@@ -489,6 +491,35 @@ class NumberMachine {
       value_live_.erase(memo);
       throw;
     }
+  }
+  // With the exponent begun only its value is open: tried at the places where a comparison or a multiple may turn, and at the
+  // ends of each range that so many more digits reach.
+  bool some_exponent(const State& s) {
+    std::vector<std::int64_t> turns;
+    for (Id t : s.thresholds)
+      for (int d : {-1, 0, 1}) turns.push_back(thresholds_[t].p - s.p + d);
+    for (Id m : s.moduli)
+      for (std::int64_t d = -1; d <= tens(moduli_[m].c); ++d) turns.push_back(moduli_[m].s - (s.z - s.k) + d);
+    State x = s;
+    x.phase = ExponentDigits;
+    auto satisfies = [&](std::int64_t e) {
+      meter_.charge();
+      x.exponent_negative = e < 0, x.e = static_cast<Id>(std::abs(e));
+      return evaluate(x, x.goal);
+    };
+    std::int64_t width = 1;
+    for (int more = 0; s.exponent_digits + more <= exponent_limit_; ++more, width *= 10) {
+      if (s.exponent_digits + more == 0) continue;
+      for (int sign : {1, -1}) {
+        if (s.phase != Exponent && (sign < 0) != s.exponent_negative) continue;
+        std::int64_t lo = sign * s.e * width, hi = sign * (s.e * width + width - 1);
+        if (lo > hi) std::swap(lo, hi);
+        if (satisfies(lo) || satisfies(hi)) return true;
+        for (std::int64_t e : turns)
+          if (e > lo && e < hi && satisfies(e)) return true;
+      }
+    }
+    return false;
   }
   bool search_digits(const State& s) {
     std::vector<Digits> queue{{s.nonzero, s.n, 0, s.cmp, s.rem}};
@@ -662,7 +693,7 @@ class NumberMachine {
       }
       if (!has(alphabet_, 'e')) {
         Id next = step(id, 'E');
-        if (next != kDead && visited.insert(next).second)
+        if (next != kDead && visited.insert(next).second && still_live(next))
           order.push_back(next), parent.push_back(static_cast<Id>(i)), depth.push_back(depth[i] + 1);
       }
     }

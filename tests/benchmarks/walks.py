@@ -5,9 +5,9 @@
 For each schema of MaskBench (where the shared data stands beside the repository), K walks of each kind, each token drawn
 uniformly from the mask. *Free*: up to 60 tokens, then the canonical completion. *Tight*: a budget of the distance at the
 start and up to 4 tokens more, counted down in every mask, so that the text must be complete when it is spent; what is
-farther than 150 tokens from its end is approached along the canonical completion. Documents are judged by `jsonschema` with exact decimals and, for patterns, by an ECMA-262 engine (node, if it is at hand); what is
-not valid, or not finished, is printed and makes the exit status 1. With --out a line of JSON is kept for each schema, and
-what stands there is not done again.
+farther than 150 tokens from its end is approached along the canonical completion. Documents are judged by `jsonschema`
+with exact decimals and, for patterns, by an ECMA-262 engine (node); what is not valid, or not finished, is printed and
+makes the exit status 1. With --out a line of JSON is kept for each schema, and what stands there is not done again.
 """
 
 from __future__ import annotations
@@ -169,6 +169,7 @@ def main() -> int:
     if shutil.which("node") is None:
         print("needs node, for the patterns of ECMA-262", file=sys.stderr)
         return 2
+    sys.set_int_max_str_digits(0)  # jsonschema writes instances into its messages
     from transformers import AutoTokenizer
 
     default = Path(constrain.__file__).parent / "models" / "default"
