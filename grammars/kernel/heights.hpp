@@ -112,15 +112,8 @@ class Heights : public Liveness {
     Known known = containers_known_[key];
     if (height >= known.yes) return true;
     if (height <= known.no || !visited.insert(key).second) return false;
-    if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
-    bool yes = false;
-    try {
-      yes = container_live_any(f, seen) && (seen == kNone ? items_within(f, height, visited) : members_within(f, seen, height, visited));
-    } catch (...) {
-      --depth_;
-      throw;
-    }
-    --depth_;
+    Deeper deeper(depth_, 3);
+    bool yes = container_live_any(f, seen) && (seen == kNone ? items_within(f, height, visited) : members_within(f, seen, height, visited));
     if (yes) note(containers_known_[key], height, true);
     return yes;
   }
@@ -156,6 +149,7 @@ class Heights : public Liveness {
   bool step_within(Id before, Id p, Id path_value, Id seen, Id height, std::unordered_set<std::uint64_t>& visited) {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
+    Deeper deeper(depth_, 1);
     if (!fs[p].has_child()) return p != before && (has(spelled_, ',') ? explore(p, seen, height, visited) : ends(p));
     Id v = first_child(p);
     for (bool truth : {true, false}) {

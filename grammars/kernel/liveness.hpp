@@ -64,19 +64,17 @@ class Liveness : public ValueStore {
       cut_ = std::min(cut_, static_cast<int>(sat_[v]) - 8);
       return false;
     }
-    if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
-    sat_[v] = 8 + depth_;
     int cut_before = cut_;
-    cut_ = INT32_MAX;
     bool yes = false;
     try {
+      Deeper deeper(depth_, 3);
+      sat_[v] = 8 + depth_;
+      cut_ = INT32_MAX;
       yes = record_satisfiable(expand_id(v));
     } catch (...) {
       sat_[v] = 0;
-      --depth_;
       throw;
     }
-    --depth_;
     if (yes) sat_[v] = 1, cut_ = cut_before;
     else {
       bool own = cut_ > depth_;  // rests on nothing above
@@ -213,6 +211,19 @@ class Liveness : public ValueStore {
   std::size_t bytes() const { return ValueStore::bytes() + demands_.size() * 40 + names_memo_.size() * 32; }
 
  protected:
+  // One level of a recursion, by the stack it takes.
+  struct Deeper {
+    static constexpr int kMost = 12000;
+    int& depth;
+    int weight;
+    Deeper(int& depth_, int weight_) : depth(depth_), weight(weight_) {
+      if (depth + weight > kMost) throw LimitError(depth + weight, kMost, "depth of the search for a witness");
+      depth += weight;
+    }
+    ~Deeper() { depth -= weight; }
+    Deeper(const Deeper&) = delete;
+  };
+
   bool record_satisfiable(Id record) {
     meter_.charge();
     for (Part p : {kNull, kTrueValue, kFalseValue, kNumber, kString, kArray, kObject})
@@ -253,6 +264,7 @@ class Liveness : public ValueStore {
   void gather(Id p, Id path_value, Id seen, std::vector<std::pair<Id, bool>>& path, std::vector<Leaf>& out) {
     if (p == FormulaStore::kFalse) return;
     meter_.charge();
+    Deeper deeper(depth_, 1);
     if (!fs[p].has_child()) {
       if (rest_live(p, path_value, seen)) out.push_back({path, narrowed(p, path_value), p});
       return;
@@ -292,6 +304,7 @@ class Liveness : public ValueStore {
   void all_leaves(Id p, Id path_value, std::vector<std::pair<Id, bool>>& path, std::vector<Leaf>& out) {
     if (p == FormulaStore::kFalse) return;
     meter_.charge();
+    Deeper deeper(depth_, 1);
     if (!fs[p].has_child()) {
       out.push_back({path, path_value, p});
       return;
@@ -488,6 +501,7 @@ class Liveness : public ValueStore {
   bool some_leaf(Id p, Id path_value, Id seen) {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
+    Deeper deeper(depth_, 1);
     if (!fs[p].has_child()) return rest_live(p, path_value, seen);
     Id v = first_child(p);
     for (bool truth : {true, false}) {
@@ -506,20 +520,18 @@ class Liveness : public ValueStore {
       cut_ = std::min(cut_, at->second);
       return false;
     }
-    if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
     int cut_before = cut_;
     cut_ = INT32_MAX;
     bool yes = false;
     try {
+      Deeper deeper(depth_, 2);
       if (seen != kNone) yes = search_members(f, seen);
       else yes = fs[f].has_unique() ? distinct_live(f, kNone) : makes_progress(f, item_derivative(f), seen);
     } catch (...) {
       busy_.erase(key);
-      --depth_;
       throw;
     }
     busy_.erase(key);
-    --depth_;
     bool stable = yes || cut_ > depth_;  // rests on nothing above
     cut_ = stable ? cut_before : std::min(cut_, cut_before);
     if (stable) live_.emplace(key, yes);
@@ -530,6 +542,7 @@ class Liveness : public ValueStore {
   bool progress(Id before, Id p, Id path_value, Id seen) {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
+    Deeper deeper(depth_, 1);
     if (!fs[p].has_child()) return p != before && rest_live(p, path_value, seen);
     Id v = first_child(p);
     for (bool truth : {true, false}) {
@@ -589,6 +602,7 @@ class Liveness : public ValueStore {
       std::vector<std::pair<Id, Id>> ways;
       for (const Leaf& leaf : leaves(item_derivative(g), kNone)) {
         Id value = value_and({leaf.value, others});
+        if (!has(spelled_, ',') && !ends(leaf.rest)) continue;
         if (!visited.count(leaf.rest) && satisfiable(value)) ways.emplace_back(value, leaf.rest);
       }
       if (ways.size() == 1) {
@@ -596,14 +610,13 @@ class Liveness : public ValueStore {
         g = ways[0].second;
         continue;
       }
-      if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
+      Deeper deeper(depth_, 2);
       for (auto [value, rest] : ways) {
         sets.push_back(value);
         found = distinct_from(rest, others, sets, visited);
         if (found) break;
         sets.pop_back();
       }
-      --depth_;
       break;
     }
     if (!found) {
@@ -657,7 +670,7 @@ class Liveness : public ValueStore {
   // Some two items must be equal. `partners`: receives the values with which `first` could be the earlier of the two.
   bool duplicate_path(Id f, Id first, std::vector<Id>* partners) {
     Id g = assume_unique(f, false);
-    if (g == FormulaStore::kFalse) return false;
+    if (g == FormulaStore::kFalse || !has(spelled_, ',')) return false;  // equal items are two
     Id known = equal_to_any(items_so_far(f));
     std::vector<Id> earlier;
     if (first != kNone) earlier.push_back(first);
@@ -667,7 +680,7 @@ class Liveness : public ValueStore {
   bool duplicate_from(Id g, Id known, std::vector<Id>& earlier, bool has_first, std::unordered_map<Id, int>& visits, std::vector<Id>* partners) {
     meter_.charge();
     if (visits[g] >= 2) return false;  // a pair of equal items needs no formula three times
-    if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
+    Deeper deeper(depth_, 2);
     ++visits[g];
     bool found = false;
     for (const Leaf& leaf : leaves(item_derivative(g), kNone)) {
@@ -686,7 +699,6 @@ class Liveness : public ValueStore {
       if (found && !partners) break;
     }
     --visits[g];
-    --depth_;
     return found || (partners && !partners->empty());
   }
   // The values of `item` after which `rest` is live: those that leave enough for the items to come.

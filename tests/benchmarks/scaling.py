@@ -98,7 +98,7 @@ FAMILIES: dict[str, tuple[Family, list[int]]] = {
     "oneOf: overlapping objects": (_one_of, [5, 50, 100]),
     "oneOf: overlapping arrays": (_one_of_arrays, [5, 50, 100]),
     "nesting: levels": (_nested, [10, 100, 1_000]),
-    "uniqueItems: items": (_unique, [10, 50, 100]),
+    "uniqueItems: items": (_unique, [5, 10, 20]),
 }
 
 
