@@ -760,7 +760,8 @@ class Reader {
   int best_hex(const Config& c, Id target) {
     int best_byte = -1;
     std::int64_t best = INT64_MAX;
-    for (char d : std::string_view("0123456789abcdef")) {
+    for (char d : std::string_view("0123456789abcdefABCDEF")) {
+      if (!spells(d)) continue;
       Config next = c;
       next.a = target;
       next.b = 0;

@@ -155,7 +155,7 @@ class Liveness : public ValueStore {
   Id allowed_names(Id f, Id seen) {
     if (!has(spelled_, '"') || !has(spelled_, ':')) return RegexStore::kEmpty;
     Simple s;
-    if (simple(f, s)) return simple_names(s, seen);
+    if (simple(f, s)) return simple_names(f, s, seen);
     std::uint64_t key = (static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen);
     auto it = names_memo_.find(key);
     if (it != names_memo_.end()) return it->second;
@@ -427,21 +427,21 @@ class Liveness : public ValueStore {
     if (stable) bundle_names_.emplace(bundles, made);
     return made;
   }
-  Id simple_names(Simple s, Id seen) {
+  Id simple_names(Id f, Simple s, Id seen) {
     if (!has(spelled_, ',')) s.most = std::min(s.most, seen == RegexStore::kEmpty ? 1 : 0);
     Id required = static_cast<Id>(s.required.size());
     if (s.most <= 0) return RegexStore::kEmpty;
-    if (source_order && required) return ordered_names(s, seen);
+    if (source_order && required) return ordered_names(f, s, seen);
     if (required < s.most) return bundle_names(s.bundles);
     std::vector<std::string_view> texts;
     for (Id n : s.required) texts.push_back(name_text(n));
     return re.strings(texts);
   }
   // Under source order with names still required: the declared names up to the first required one.
-  Id ordered_names(const Simple& s, Id seen) {
+  Id ordered_names(Id f, const Simple& s, Id seen) {
     std::vector<std::string_view> texts;
     bool tight = static_cast<Id>(s.required.size()) >= s.most;
-    for (Id n : literal_names(fs.conjunction(s.bundles, required_atom(s.required)))) {
+    for (Id n : literal_names(f)) {
       bool needed = std::binary_search(s.required.begin(), s.required.end(), n);
       if (re.accepts(seen, name_text(n))) continue;
       if (needed || (!tight && satisfiable(bundles_value(s.bundles, name_text(n))))) texts.push_back(name_text(n));

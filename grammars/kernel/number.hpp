@@ -38,6 +38,7 @@ class NumberMachine {
   // |decimal| = digits * 10**exponent; equal values get equal ids.
   Id threshold(std::string digits, std::int64_t exponent) {
     strip(digits, exponent);
+    if (digits.find_first_not_of("0123456789") != std::string::npos) throw SourceError(0, "a number that is not written in digits");
     std::int64_t p = digits.empty() ? 0 : exponent + static_cast<std::int64_t>(digits.size()) - 1;
     auto [it, fresh] = threshold_ids_.try_emplace(digits + "e" + std::to_string(p), static_cast<Id>(thresholds_.size()));
     if (fresh) thresholds_.push_back({digits, p});
@@ -45,6 +46,7 @@ class NumberMachine {
   }
   Id modulus(std::string digits, std::int64_t exponent) {
     strip(digits, exponent);
+    if (digits.find_first_not_of("0123456789") != std::string::npos) throw SourceError(0, "a number that is not written in digits");
     if (digits.empty()) throw SourceError(0, "multipleOf must be greater than 0");
     if (digits.size() > 18) throw LimitError(static_cast<std::int64_t>(digits.size()), 18, "significant digits of multipleOf");
     auto [it, fresh] = modulus_ids_.try_emplace(digits + "e" + std::to_string(exponent), static_cast<Id>(moduli_.size()));

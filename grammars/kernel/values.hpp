@@ -253,15 +253,18 @@ class ValueStore {
         for (auto [name, value] : property_bundles_[n.x].literals)
           if (found.insert(name).second) out.push_back(name);
     });
+    std::vector<Id> others;
     visit(f, [&](const FormulaStore::Node& n) {
       if (n.atom == Atom::Required)
         for (const Id* p = lists.begin(n.x); p != lists.end(n.x); ++p)
-          if (found.insert(*p).second) out.push_back(*p);
+          if (found.insert(*p).second) others.push_back(*p);
       if (n.atom == Atom::Unevaluated)
         for (const auto& b : unevaluated_bundles_[n.x].branches)
           for (Id name : b.literals)
-            if (found.insert(name).second) out.push_back(name);
+            if (found.insert(name).second) others.push_back(name);
     });
+    std::sort(others.begin(), others.end());  // as named first, however the formula stands
+    out.insert(out.end(), others.begin(), others.end());
     return literal_memo_[f] = out;
   }
 

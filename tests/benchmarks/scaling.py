@@ -5,8 +5,8 @@
 For each family (values of an enum, properties, maxLength, maxItems, overlapping oneOf branches, levels of nesting,
 members that must differ) and each size: compile to the first mask, then an instance read token by token, fill and advance
 timed together from Python, in processor time. `growth` compares the median step with that of the size before, per factor
-of size: 1 would be linear, 0 independent of the size. Nothing is asserted about time; a refusal stands in the table under its name. --svg
-draws the figures, a panel for each family, both axes logarithmic.
+of size: 1 would be linear, 0 independent of the size. Nothing is asserted about time; a refusal stands in the table under
+its name. --svg draws the figures, a panel for each family, both axes logarithmic.
 """
 
 from __future__ import annotations
