@@ -5,13 +5,13 @@
 // are infinitely many is mostly plain from a loop, without enumeration. Charged; results that rest on an unfinished
 // ancestor are not memoised. Not thread-safe.
 #pragma once
-#include "liveness.hpp"
+#include "heights.hpp"
 
 namespace constrain {
 
-class Values : public Liveness {
+class Values : public Heights {
  public:
-  using Liveness::Liveness;
+  using Heights::Heights;
 
   // Has `value` at least n elements, as far as its words, strings and loops show?
   bool at_least_values(Id value, std::int64_t n) override {
@@ -20,7 +20,7 @@ class Values : public Liveness {
     std::int64_t words = r[0] + r[1] + r[2];
     if (words >= n) return true;
     if (r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words) return true;
-    return unbounded(value, record_id(value), r);
+    return unbounded(value, record_id(value), r) || member_varies(value, record_id(value), r, n);
   }
   // Up to `most` different values, all of them if there are fewer. Values of growing size (every member counts one), so
   // that recursion through arrays and objects ends.
@@ -61,6 +61,23 @@ class Values : public Liveness {
     bool stable = cut_ == INT32_MAX;
     cut_ = std::min(cut_, cut_before);
     if (stable) unbounded_.emplace(value, yes);
+    return yes;
+  }
+  // Has an object of `value` a declared member that may take n values, whatever the others are?
+  bool member_varies(Id value, Id record, const Record& r, std::int64_t n) {
+    Simple s;
+    if (r[kObject] == FormulaStore::kFalse || !simple(r[kObject], s) || !part_satisfiable(record, kObject)) return false;
+    if (!varying_.insert(value).second) return false;
+    Deeper deeper(depth_, 4);
+    bool yes = false;
+    try {
+      for (Id name : literal_names(r[kObject]))
+        yes = yes || (member_possible(r[kObject], name_text(name), RegexStore::kEmpty) && at_least_values(bundles_value(s.bundles, name_text(name)), n));
+    } catch (...) {
+      varying_.erase(value);
+      throw;
+    }
+    varying_.erase(value);
     return yes;
   }
   // Is the language plainly infinite: does a live expression near `r` return to itself?
@@ -148,9 +165,27 @@ class Values : public Liveness {
     }
     out.insert(out.end(), found.begin(), found.end());
   }
+  // A lower bound of the members that `f` still asks for: without it the search would spend its room on free names.
+  std::int64_t members_needed(Id f) {
+    const FormulaStore::Node n = fs[f];
+    if (n.kind == Bool::Literal) {
+      if (n.negated) return 0;
+      if (n.atom == Atom::Required) return static_cast<std::int64_t>(lists.size(n.x));
+      return n.atom == Atom::ItemCount || n.atom == Atom::PropertyCount ? n.x : 0;
+    }
+    if (n.kind != Bool::And && n.kind != Bool::Or) return 0;
+    auto it = needed_.find(f);
+    if (it != needed_.end()) return it->second;
+    bool all = n.kind == Bool::And;
+    std::int64_t needed = all ? 0 : INT64_MAX;
+    for (Id p : fs.operands(f)) needed = all ? std::max(needed, members_needed(p)) : std::min(needed, members_needed(p));
+    return needed_[f] = needed;
+  }
   // Depth first: what is live ends if there is room.
   void arrays_within(Id at, std::int64_t most, std::int64_t room, bool& cut, std::vector<Id>& items, std::unordered_set<Id>& found) {
     meter_.charge();
+    if (members_needed(at) > room) return void(cut = true);
+    Deeper deeper(depth_, 6);
     if (ends(at)) found.insert(constants.array(items.data(), items.size()));
     if (static_cast<std::int64_t>(found.size()) >= most) return;
     // whether an array whose items differ can go on is what values are counted for: it is not asked here
@@ -174,16 +209,12 @@ class Values : public Liveness {
   }
   void objects_within(Id at, Id seen, std::int64_t most, std::int64_t room, bool& cut, std::vector<Id>& members, std::unordered_set<Id>& found) {
     meter_.charge();
+    if (members_needed(at) > room) return void(cut = true);
+    Deeper deeper(depth_, 6);
     if (ends(at)) found.insert(constants.object(members.data(), members.size()));
-    Id taken = RegexStore::kEmpty, names = next_names(at, seen);
-    for (std::int64_t k = 0; k < most; ++k) {
-      Id left = re.conj({names, re.negate(taken)});
-      if (static_cast<std::int64_t>(found.size()) >= most || !re.live(left)) return;
-      if (room < 1) {
-        cut = true;
-        return;
-      }
-      std::string name = re.shortest(left);
+    Id names = next_names(at, seen), taken = RegexStore::kEmpty;
+    auto enough = [&] { return static_cast<std::int64_t>(found.size()) >= most; };
+    auto with = [&](const std::string& name) {
       taken = re.insert_string(taken, name);
       Id after = seen_after(at, seen, name);
       for (const Leaf& leaf : leaves(member_derivative(at, name), after)) {
@@ -194,13 +225,25 @@ class Values : public Liveness {
           members.push_back(value);
           objects_within(leaf.rest, after, most, room - size_of(value), cut, members, found);
           members.resize(members.size() - 2);
-          if (static_cast<std::int64_t>(found.size()) >= most) return;
+          if (enough()) return;
         }
       }
+    };
+    if (enough() || !re.live(names)) return;
+    if (room < 1) return void(cut = true);
+    // what is asked for by name comes first: there may be no end of other names
+    for (Id n : literal_names(at))
+      if (!enough() && re.accepts(names, name_text(n))) with(std::string(name_text(n)));
+    for (std::int64_t k = 0; k < most && !enough(); ++k) {
+      Id left = re.conj({names, re.negate(taken)});
+      if (!re.live(left)) return;
+      with(re.shortest(left));
     }
   }
 
+  std::unordered_set<Id> varying_;  // values whose members are being counted
   std::unordered_map<Id, bool> unbounded_;
+  std::unordered_map<Id, std::int64_t> needed_;
   std::unordered_map<std::uint64_t, std::vector<Id>> values_memo_;
 };
 

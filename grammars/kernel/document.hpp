@@ -604,10 +604,15 @@ class Reader {
       for (Id p : v.fs.operands(f)) w += weight(p);
     return w;
   }
+  // The ways on, those first that need least nesting: among these what ends, what changes something, what leaves least.
   std::vector<Leaf> ways(const Frame* f) {
-    std::vector<Leaf> out = v.leaves(aim(f), f->seen);
-    std::vector<std::pair<std::pair<bool, std::int64_t>, std::size_t>> order;
-    for (std::size_t i = 0; i < out.size(); ++i) order.push_back({{!v.ends(out[i].rest), weight(out[i].rest)}, i});
+    Id goal = aim(f);
+    std::vector<Leaf> out = v.leaves(goal, f->seen);
+    if (out.size() < 2) return out;
+    std::vector<std::pair<std::array<std::int64_t, 4>, std::size_t>> order;
+    for (std::size_t i = 0; i < out.size(); ++i) order.push_back({{0, !v.ends(out[i].rest), out[i].rest == goal, weight(out[i].rest)}, i});
+    Id height = v.least_height(out, f->seen);
+    for (auto& [key, i] : order) key[0] = !v.leaf_within(out[i], f->seen, height);
     std::sort(order.begin(), order.end());
     std::vector<Leaf> sorted;
     for (auto& o : order) sorted.push_back(out[o.second]);
@@ -679,14 +684,16 @@ class Reader {
     if (v.part_satisfiable(record, kTrueValue)) offer(4, 't');
     if (v.part_satisfiable(record, kFalseValue)) offer(5, 'f');
     if (byte >= 0) return byte;
-    return v.part_satisfiable(record, kArray) ? '[' : '{';
+    bool array = v.part_satisfiable(record, kArray), object = v.part_satisfiable(record, kObject);
+    return array && (!object || v.array_first(record)) ? '[' : '{';
   }
   // The strings to aim for: those of the goal that also give the pending values the chosen truths.
   Id string_target(const Config& c) {
     if (!pending_above(c)) return c.a;
     std::vector<Id> pending(v.lists.begin(c.frame->pending), v.lists.end(c.frame->pending));
+    Id here = c.escape == kPlain ? c.a : v.re.conj({c.a, v.re.cat(escape_class(c), v.re.text())});
     for (const Leaf& leaf : ways(c.frame.get())) {
-      std::vector<Id> parts{c.a};
+      std::vector<Id> parts{here};
       for (auto [value, truth] : leaf.outcome) {
         std::size_t i = std::find(pending.begin(), pending.end(), value) - pending.begin();
         Id t = v.lists.begin(c.b)[i];
@@ -753,7 +760,8 @@ class Reader {
   int best_hex(const Config& c, Id target) {
     int best_byte = -1;
     std::int64_t best = INT64_MAX;
-    for (char d : std::string_view("0123456789abcdef")) {
+    for (char d : std::string_view("0123456789abcdefABCDEF")) {
+      if (!spells(d)) continue;
       Config next = c;
       next.a = target;
       next.b = 0;

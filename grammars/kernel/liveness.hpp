@@ -64,19 +64,17 @@ class Liveness : public ValueStore {
       cut_ = std::min(cut_, static_cast<int>(sat_[v]) - 8);
       return false;
     }
-    if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
-    sat_[v] = 8 + depth_;
     int cut_before = cut_;
-    cut_ = INT32_MAX;
     bool yes = false;
     try {
+      Deeper deeper(depth_, 3);
+      sat_[v] = 8 + depth_;
+      cut_ = INT32_MAX;
       yes = record_satisfiable(expand_id(v));
     } catch (...) {
       sat_[v] = 0;
-      --depth_;
       throw;
     }
-    --depth_;
     if (yes) sat_[v] = 1, cut_ = cut_before;
     else {
       bool own = cut_ > depth_;  // rests on nothing above
@@ -157,7 +155,7 @@ class Liveness : public ValueStore {
   Id allowed_names(Id f, Id seen) {
     if (!has(spelled_, '"') || !has(spelled_, ':')) return RegexStore::kEmpty;
     Simple s;
-    if (simple(f, s)) return simple_names(s, seen);
+    if (simple(f, s)) return simple_names(f, s, seen);
     std::uint64_t key = (static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen);
     auto it = names_memo_.find(key);
     if (it != names_memo_.end()) return it->second;
@@ -210,31 +208,22 @@ class Liveness : public ValueStore {
   Demand member_demand(Id f, Id seen_after_key, std::string_view key) {
     return resolve(settled(member_derivative(f, key), seen_after_key), seen_after_key);
   }
-  // A name to go on with, chosen so that repeating the choice ends; empty optional if none is needed or possible.
-  bool plan_name(Id f, Id seen, std::string_view prefix, std::string& out) {
-    Simple s;
-    if (simple(f, s)) {
-      std::vector<Id> order = source_order ? literal_names(f) : std::vector<Id>(s.required.begin(), s.required.end());
-      for (Id n : order) {
-        if (source_order && !std::binary_search(s.required.begin(), s.required.end(), n)) continue;
-        if (starts_with(name_text(n), prefix)) return out = std::string(name_text(n)), true;
-      }
-    } else {
-      container_live(f, seen);
-      auto it = plans_.find((static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen));
-      if (it != plans_.end() && starts_with(it->second, prefix)) return out = it->second, true;
-      for (Id n : literal_names(f))
-        if (starts_with(name_text(n), prefix) && !re.accepts(seen, name_text(n)) && member_possible(f, name_text(n), seen))
-          return out = std::string(name_text(n)), true;
-    }
-    Id names = re.run(next_names(f, seen), prefix);
-    if (!re.live(names)) return false;
-    out = std::string(prefix) + re.shortest(names);
-    return true;
-  }
   std::size_t bytes() const { return ValueStore::bytes() + demands_.size() * 40 + names_memo_.size() * 32; }
 
  protected:
+  // One level of a recursion, by the stack it takes.
+  struct Deeper {
+    static constexpr int kMost = 12000;
+    int& depth;
+    int weight;
+    Deeper(int& depth_, int weight_) : depth(depth_), weight(weight_) {
+      if (depth + weight > kMost) throw LimitError(depth + weight, kMost, "depth of the search for a witness");
+      depth += weight;
+    }
+    ~Deeper() { depth -= weight; }
+    Deeper(const Deeper&) = delete;
+  };
+
   bool record_satisfiable(Id record) {
     meter_.charge();
     for (Part p : {kNull, kTrueValue, kFalseValue, kNumber, kString, kArray, kObject})
@@ -275,14 +264,12 @@ class Liveness : public ValueStore {
   void gather(Id p, Id path_value, Id seen, std::vector<std::pair<Id, bool>>& path, std::vector<Leaf>& out) {
     if (p == FormulaStore::kFalse) return;
     meter_.charge();
+    Deeper deeper(depth_, 1);
     if (!fs[p].has_child()) {
       if (rest_live(p, path_value, seen)) out.push_back({path, narrowed(p, path_value), p});
       return;
     }
-    Id v = kNone;
-    visit(p, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
-    });
+    Id v = first_child(p);
     for (bool truth : {true, false}) {
       Id narrowed = value_and({path_value, truth ? v : value_not(v)});
       if (!satisfiable(narrowed)) continue;
@@ -292,6 +279,13 @@ class Liveness : public ValueStore {
     }
   }
 
+  Id first_child(Id p) {
+    Id v = kNone;
+    visit(p, [&](const FormulaStore::Node& n) {
+      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
+    });
+    return v;
+  }
   // `p` with the truth of `v`, and of all other children that `path_value` decides: where there are many, one pass instead
   // of one for each. `path` receives what was decided.
   Id decided(Id p, Id v, bool truth, Id path_value, std::vector<std::pair<Id, bool>>* path) {
@@ -310,14 +304,12 @@ class Liveness : public ValueStore {
   void all_leaves(Id p, Id path_value, std::vector<std::pair<Id, bool>>& path, std::vector<Leaf>& out) {
     if (p == FormulaStore::kFalse) return;
     meter_.charge();
+    Deeper deeper(depth_, 1);
     if (!fs[p].has_child()) {
       out.push_back({path, path_value, p});
       return;
     }
-    Id v = kNone;
-    visit(p, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
-    });
+    Id v = first_child(p);
     for (bool truth : {true, false}) {
       Id both = value_and({path_value, truth ? v : value_not(v)});
       if (!satisfiable(both)) continue;
@@ -435,21 +427,21 @@ class Liveness : public ValueStore {
     if (stable) bundle_names_.emplace(bundles, made);
     return made;
   }
-  Id simple_names(Simple s, Id seen) {
+  Id simple_names(Id f, Simple s, Id seen) {
     if (!has(spelled_, ',')) s.most = std::min(s.most, seen == RegexStore::kEmpty ? 1 : 0);
     Id required = static_cast<Id>(s.required.size());
     if (s.most <= 0) return RegexStore::kEmpty;
-    if (source_order && required) return ordered_names(s, seen);
+    if (source_order && required) return ordered_names(f, s, seen);
     if (required < s.most) return bundle_names(s.bundles);
     std::vector<std::string_view> texts;
     for (Id n : s.required) texts.push_back(name_text(n));
     return re.strings(texts);
   }
   // Under source order with names still required: the declared names up to the first required one.
-  Id ordered_names(const Simple& s, Id seen) {
+  Id ordered_names(Id f, const Simple& s, Id seen) {
     std::vector<std::string_view> texts;
     bool tight = static_cast<Id>(s.required.size()) >= s.most;
-    for (Id n : literal_names(fs.conjunction(s.bundles, required_atom(s.required)))) {
+    for (Id n : literal_names(f)) {
       bool needed = std::binary_search(s.required.begin(), s.required.end(), n);
       if (re.accepts(seen, name_text(n))) continue;
       if (needed || (!tight && satisfiable(bundles_value(s.bundles, name_text(n))))) texts.push_back(name_text(n));
@@ -509,11 +501,9 @@ class Liveness : public ValueStore {
   bool some_leaf(Id p, Id path_value, Id seen) {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
+    Deeper deeper(depth_, 1);
     if (!fs[p].has_child()) return rest_live(p, path_value, seen);
-    Id v = kNone;
-    visit(p, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
-    });
+    Id v = first_child(p);
     for (bool truth : {true, false}) {
       Id both = value_and({path_value, truth ? v : value_not(v)});
       if (satisfiable(both) && some_leaf(decided(p, v, truth, both, nullptr), both, seen)) return true;
@@ -530,20 +520,18 @@ class Liveness : public ValueStore {
       cut_ = std::min(cut_, at->second);
       return false;
     }
-    if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
     int cut_before = cut_;
     cut_ = INT32_MAX;
     bool yes = false;
     try {
-      if (seen != kNone) yes = search_members(f, seen, key);
+      Deeper deeper(depth_, 2);
+      if (seen != kNone) yes = search_members(f, seen);
       else yes = fs[f].has_unique() ? distinct_live(f, kNone) : makes_progress(f, item_derivative(f), seen);
     } catch (...) {
       busy_.erase(key);
-      --depth_;
       throw;
     }
     busy_.erase(key);
-    --depth_;
     bool stable = yes || cut_ > depth_;  // rests on nothing above
     cut_ = stable ? cut_before : std::min(cut_, cut_before);
     if (stable) live_.emplace(key, yes);
@@ -554,18 +542,16 @@ class Liveness : public ValueStore {
   bool progress(Id before, Id p, Id path_value, Id seen) {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
+    Deeper deeper(depth_, 1);
     if (!fs[p].has_child()) return p != before && rest_live(p, path_value, seen);
-    Id v = kNone;
-    visit(p, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
-    });
+    Id v = first_child(p);
     for (bool truth : {true, false}) {
       Id narrowed = value_and({path_value, truth ? v : value_not(v)});
       if (satisfiable(narrowed) && progress(before, decided(p, v, truth, narrowed, nullptr), narrowed, seen)) return true;
     }
     return false;
   }
-  bool search_members(Id f, Id seen, std::uint64_t key) {
+  bool search_members(Id f, Id seen) {
     std::vector<std::string> candidates;
     for (Id n : literal_names(f))
       if (!re.accepts(seen, name_text(n))) candidates.emplace_back(name_text(n));
@@ -577,10 +563,7 @@ class Liveness : public ValueStore {
       if (!spell_name(name)) continue;
       meter_.charge();
       Id after = seen_after(f, seen, name);
-      if (makes_progress(f, settled(member_derivative(f, name), after), after)) {
-        plans_[key] = name;
-        return true;
-      }
+      if (makes_progress(f, settled(member_derivative(f, name), after), after)) return true;
     }
     return false;
   }
@@ -619,6 +602,7 @@ class Liveness : public ValueStore {
       std::vector<std::pair<Id, Id>> ways;
       for (const Leaf& leaf : leaves(item_derivative(g), kNone)) {
         Id value = value_and({leaf.value, others});
+        if (!has(spelled_, ',') && !ends(leaf.rest)) continue;
         if (!visited.count(leaf.rest) && satisfiable(value)) ways.emplace_back(value, leaf.rest);
       }
       if (ways.size() == 1) {
@@ -626,14 +610,13 @@ class Liveness : public ValueStore {
         g = ways[0].second;
         continue;
       }
-      if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
+      Deeper deeper(depth_, 2);
       for (auto [value, rest] : ways) {
         sets.push_back(value);
         found = distinct_from(rest, others, sets, visited);
         if (found) break;
         sets.pop_back();
       }
-      --depth_;
       break;
     }
     if (!found) {
@@ -644,20 +627,30 @@ class Liveness : public ValueStore {
   }
   // Does a choice of different values exist, one from each set? `small`: receives the values of sets that others could exhaust.
   bool representable(const std::vector<Id>& sets, std::vector<Id>* small = nullptr) {
+    std::vector<std::vector<Id>> wanted = exhaustible(sets, 0);
+    if (small)
+      for (const std::vector<Id>& all : wanted) small->insert(small->end(), all.begin(), all.end());
+    return different(wanted, kNone);
+  }
+  // The values of those sets from `begin` on that have fewer values than there are sets: one entry a set.
+  std::vector<std::vector<Id>> exhaustible(const std::vector<Id>& sets, std::size_t begin) {
     std::map<Id, int> times;
-    for (Id s : sets) ++times[s];
+    for (std::size_t i = begin; i < sets.size(); ++i) ++times[sets[i]];
     std::int64_t n = static_cast<std::int64_t>(sets.size());
-    std::vector<std::vector<Id>> wanted;  // one entry an item of a small set
+    std::vector<std::vector<Id>> wanted;
     for (auto [set, k] : times) {
       if (at_least_values(set, n)) continue;
       std::vector<Id> all = values_of(set, n);
       if (static_cast<std::int64_t>(all.size()) >= n) continue;
-      if (small) small->insert(small->end(), all.begin(), all.end());
-      for (int i = 0; i < k; ++i) wanted.push_back(all);
+      wanted.insert(wanted.end(), static_cast<std::size_t>(k), all);
     }
+    return wanted;
+  }
+  // Can each take a value of its own other than `except`? (Augmenting paths.)
+  bool different(const std::vector<std::vector<Id>>& wanted, Id except) {
     std::unordered_map<Id, std::size_t> taken;  // value -> item
     for (std::size_t i = 0; i < wanted.size(); ++i) {
-      std::unordered_set<Id> tried;
+      std::unordered_set<Id> tried{except};
       if (!assign(i, wanted, taken, tried)) return false;
     }
     return true;
@@ -677,7 +670,7 @@ class Liveness : public ValueStore {
   // Some two items must be equal. `partners`: receives the values with which `first` could be the earlier of the two.
   bool duplicate_path(Id f, Id first, std::vector<Id>* partners) {
     Id g = assume_unique(f, false);
-    if (g == FormulaStore::kFalse) return false;
+    if (g == FormulaStore::kFalse || !has(spelled_, ',')) return false;  // equal items are two
     Id known = equal_to_any(items_so_far(f));
     std::vector<Id> earlier;
     if (first != kNone) earlier.push_back(first);
@@ -687,7 +680,7 @@ class Liveness : public ValueStore {
   bool duplicate_from(Id g, Id known, std::vector<Id>& earlier, bool has_first, std::unordered_map<Id, int>& visits, std::vector<Id>* partners) {
     meter_.charge();
     if (visits[g] >= 2) return false;  // a pair of equal items needs no formula three times
-    if (++depth_ > 4000) throw LimitError(depth_, 4000, "depth of the search for a witness");
+    Deeper deeper(depth_, 2);
     ++visits[g];
     bool found = false;
     for (const Leaf& leaf : leaves(item_derivative(g), kNone)) {
@@ -706,7 +699,6 @@ class Liveness : public ValueStore {
       if (found && !partners) break;
     }
     --visits[g];
-    --depth_;
     return found || (partners && !partners->empty());
   }
   // The values of `item` after which `rest` is live: those that leave enough for the items to come.
@@ -718,8 +710,9 @@ class Liveness : public ValueStore {
       std::sort(small.begin(), small.end());
       small.erase(std::unique(small.begin(), small.end()), small.end());
       std::vector<Id> bad;
+      std::vector<std::vector<Id>> others = exhaustible(sets, 1);
       for (Id c : small)
-        if (satisfiable(value_and({item, equal_to(c)})) && !container_live_any(substitute_item(rest, c), kNone)) bad.push_back(c);
+        if (!different(others, c) && satisfiable(value_and({item, equal_to(c)})) && !container_live_any(substitute_item(rest, c), kNone)) bad.push_back(c);
       return bad.empty() ? item : value_and({item, value_not(equal_to_any(lists.add(bad)))});
     }
     if (duplicate_path(rest, kNone, nullptr)) return item;
@@ -737,7 +730,6 @@ class Liveness : public ValueStore {
   std::unordered_map<std::uint64_t, Demand> demands_;
   std::unordered_map<std::uint64_t, Id> names_memo_;
   std::unordered_map<std::uint64_t, bool> live_, required_memo_, possible_;
-  std::unordered_map<std::uint64_t, std::string> plans_;
   std::unordered_map<std::uint64_t, int> busy_;
   std::unordered_map<Id, std::vector<Id>> regions_;
   std::unordered_map<Id, Id> bundle_names_;

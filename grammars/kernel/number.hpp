@@ -38,6 +38,7 @@ class NumberMachine {
   // |decimal| = digits * 10**exponent; equal values get equal ids.
   Id threshold(std::string digits, std::int64_t exponent) {
     strip(digits, exponent);
+    if (digits.find_first_not_of("0123456789") != std::string::npos) throw SourceError(0, "a number that is not written in digits");
     std::int64_t p = digits.empty() ? 0 : exponent + static_cast<std::int64_t>(digits.size()) - 1;
     auto [it, fresh] = threshold_ids_.try_emplace(digits + "e" + std::to_string(p), static_cast<Id>(thresholds_.size()));
     if (fresh) thresholds_.push_back({digits, p});
@@ -45,11 +46,32 @@ class NumberMachine {
   }
   Id modulus(std::string digits, std::int64_t exponent) {
     strip(digits, exponent);
+    if (digits.find_first_not_of("0123456789") != std::string::npos) throw SourceError(0, "a number that is not written in digits");
     if (digits.empty()) throw SourceError(0, "multipleOf must be greater than 0");
     if (digits.size() > 18) throw LimitError(static_cast<std::int64_t>(digits.size()), 18, "significant digits of multipleOf");
     auto [it, fresh] = modulus_ids_.try_emplace(digits + "e" + std::to_string(exponent), static_cast<Id>(moduli_.size()));
     if (fresh) moduli_.push_back({std::stoull(digits), exponent});
     return it->second;
+  }
+
+  // Order of sign * threshold: negative, 0 or positive.
+  int compare(Id a, Id sign_a, Id b, Id sign_b) const {
+    const Threshold &x = thresholds_[a], &y = thresholds_[b];
+    Id one = x.digits.empty() ? 0 : sign_a, two = y.digits.empty() ? 0 : sign_b;
+    if (one != two || one == 0) return one - two;
+    int magnitude = x.p != y.p ? (x.p < y.p ? -1 : 1) : x.digits.compare(y.digits);
+    return one > 0 ? magnitude : -magnitude;
+  }
+  // Is a threshold a multiple of a modulus?
+  bool is_multiple(Id threshold, Id modulus) const {
+    const Threshold& t = thresholds_[threshold];
+    const Modulus& m = moduli_[modulus];
+    std::int64_t shift = t.p + 1 - static_cast<std::int64_t>(t.digits.size()) - m.s;
+    if (t.digits.empty()) return true;
+    if (shift < 0) return false;
+    unsigned __int128 rest = 0;
+    for (char d : t.digits) rest = (rest * 10 + static_cast<unsigned>(d - '0')) % m.c;
+    return times_power(static_cast<std::uint64_t>(rest), shift, m.c) == 0;
   }
 
   // The residual before the first byte; `tracked`: formulas whose truth is wanted at the end. kDead if unsatisfiable.
@@ -457,7 +479,9 @@ class NumberMachine {
     std::vector<std::uint64_t> rem;
   };
   bool value_live(const State& s) {
-    if (s.plain || s.phase >= Exponent || s.goal == FormulaStore::kTrue) return true;
+    if (s.goal == FormulaStore::kTrue) return true;
+    if (s.phase >= Exponent) return some_exponent(s);
+    if (s.plain) return true;
     std::vector<Id> memo_key{s.goal, s.n, s.nonzero + 2 * s.negative + 4 * (s.phase == Start)};
     memo_key.insert(memo_key.end(), s.cmp.begin(), s.cmp.end());
     for (std::uint64_t r : s.rem) memo_key.push_back(static_cast<Id>(r)), memo_key.push_back(static_cast<Id>(r >> 32));
@@ -469,6 +493,35 @@ class NumberMachine {
       value_live_.erase(memo);
       throw;
     }
+  }
+  // With the exponent begun only its value is open: tried at the places where a comparison or a multiple may turn, and at the
+  // ends of each range that so many more digits reach.
+  bool some_exponent(const State& s) {
+    std::vector<std::int64_t> turns;
+    for (Id t : s.thresholds)
+      for (int d : {-1, 0, 1}) turns.push_back(thresholds_[t].p - s.p + d);
+    for (Id m : s.moduli)
+      for (std::int64_t d = -1; d <= tens(moduli_[m].c); ++d) turns.push_back(moduli_[m].s - (s.z - s.k) + d);
+    State x = s;
+    x.phase = ExponentDigits;
+    auto satisfies = [&](std::int64_t e) {
+      meter_.charge();
+      x.exponent_negative = e < 0, x.e = static_cast<Id>(std::abs(e));
+      return evaluate(x, x.goal);
+    };
+    std::int64_t width = 1;
+    for (int more = 0; s.exponent_digits + more <= exponent_limit_; ++more, width *= 10) {
+      if (s.exponent_digits + more == 0) continue;
+      for (int sign : {1, -1}) {
+        if (s.phase != Exponent && (sign < 0) != s.exponent_negative) continue;
+        std::int64_t lo = sign * s.e * width, hi = sign * (s.e * width + width - 1);
+        if (lo > hi) std::swap(lo, hi);
+        if (satisfies(lo) || satisfies(hi)) return true;
+        for (std::int64_t e : turns)
+          if (e > lo && e < hi && satisfies(e)) return true;
+      }
+    }
+    return false;
   }
   bool search_digits(const State& s) {
     std::vector<Digits> queue{{s.nonzero, s.n, 0, s.cmp, s.rem}};
@@ -642,7 +695,7 @@ class NumberMachine {
       }
       if (!has(alphabet_, 'e')) {
         Id next = step(id, 'E');
-        if (next != kDead && visited.insert(next).second)
+        if (next != kDead && visited.insert(next).second && still_live(next))
           order.push_back(next), parent.push_back(static_cast<Id>(i)), depth.push_back(depth[i] + 1);
       }
     }

@@ -16,8 +16,8 @@
 #include <map>
 
 #include "constants.hpp"
+#include "intervals.hpp"
 #include "ir.hpp"
-#include "number.hpp"
 
 namespace constrain {
 
@@ -58,7 +58,7 @@ class ValueStore {
 
   // `alphabet`: bytes that the texts of strings can hold once decoded; `spelled`: bytes that occur in tokens.
   ValueStore(const ByteSet& alphabet, const ByteSet& spelled, Meter& meter)
-      : meter_(meter), re(alphabet, meter), fs(meter), numbers(fs, spelled, meter), spelled_(spelled) {
+      : meter_(meter), re(alphabet, meter), fs(meter), numbers(fs, spelled, meter), intervals_(fs, numbers, meter), spelled_(spelled) {
     any_record_ = add_record({1, 1, 1, FormulaStore::kTrue, re.text(), FormulaStore::kTrue, FormulaStore::kTrue});
     no_record_ = add_record({0, 0, 0, FormulaStore::kFalse, RegexStore::kEmpty, FormulaStore::kFalse, FormulaStore::kFalse});
   }
@@ -253,15 +253,18 @@ class ValueStore {
         for (auto [name, value] : property_bundles_[n.x].literals)
           if (found.insert(name).second) out.push_back(name);
     });
+    std::vector<Id> others;
     visit(f, [&](const FormulaStore::Node& n) {
       if (n.atom == Atom::Required)
         for (const Id* p = lists.begin(n.x); p != lists.end(n.x); ++p)
-          if (found.insert(*p).second) out.push_back(*p);
+          if (found.insert(*p).second) others.push_back(*p);
       if (n.atom == Atom::Unevaluated)
         for (const auto& b : unevaluated_bundles_[n.x].branches)
           for (Id name : b.literals)
-            if (found.insert(name).second) out.push_back(name);
+            if (found.insert(name).second) others.push_back(name);
     });
+    std::sort(others.begin(), others.end());  // as named first, however the formula stands
+    out.insert(out.end(), others.begin(), others.end());
     return literal_memo_[f] = out;
   }
 
@@ -373,7 +376,8 @@ class ValueStore {
 
  protected:
   // ------------------------------------------------------------------ records
-  Id add_record(const Record& r) {
+  Id add_record(Record r) {
+    r[kNumber] = intervals_.normal(r[kNumber]);
     Id list = lists.add(r.data(), r.size());
     auto [it, fresh] = record_ids_.try_emplace(list, static_cast<Id>(records_.size()));
     if (fresh) records_.push_back(r);
@@ -550,6 +554,7 @@ class ValueStore {
   }
 
   static constexpr Id kBusy = -2;
+  Intervals intervals_;
   ByteSet spelled_;
   std::vector<Record> records_;
   std::unordered_map<Id, Id> record_ids_, property_bundle_ids_, item_bundle_ids_;

@@ -95,3 +95,10 @@ def test_escapes_that_spell_everything_need_whole_characters():
 def test_members_need_quotes_and_colons(tokens):
     with pytest.raises(constrain.EmptyLanguage):
         constrain.compile(constrain.json_schema({"minProperties": 3, "type": "object"}), vocabulary(*single(tokens)))
+
+
+def test_equal_items_need_a_comma():
+    with pytest.raises(constrain.EmptyLanguage):
+        constrain.compile(
+            constrain.json_schema({"type": "array", "not": {"uniqueItems": True}}), vocabulary(*single("[]1"))
+        )

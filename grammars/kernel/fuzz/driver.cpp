@@ -1,4 +1,4 @@
-// The fuzz driver of the kernel: fuzz_kernel SECONDS [SEED]. Meant to be built with AddressSanitizer and UndefinedBehaviorSanitizer.
+// The fuzz driver of the kernel: fuzz_kernel SECONDS [SEED [CASE]], from the number of a case on if one is given. Meant to be built with AddressSanitizer and UndefinedBehaviorSanitizer.
 //
 // Cases are numbered from the seed, and each follows from its number alone. A child process works through a batch, so that a
 // crash costs one case; the parent knows the case, shrinks it with one child for each candidate, and prints what remains.
@@ -219,11 +219,13 @@ class Shrinker {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: %s SECONDS [SEED]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s SECONDS [SEED [CASE]]\n", argv[0]);
     return 2;
   }
   double seconds = std::atof(argv[1]);
-  std::uint64_t first = argc > 2 ? std::strtoull(argv[2], nullptr, 0) << 32 : 0, at = first;
+  std::uint64_t first = argc > 2 ? std::strtoull(argv[2], nullptr, 0) << 32 : 0;
+  if (argc > 3) first = std::strtoull(argv[3], nullptr, 0);
+  std::uint64_t at = first;
   shared = static_cast<Shared*>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   if (shared == MAP_FAILED) return 2;
   *shared = {};
@@ -254,7 +256,7 @@ int main(int argc, char** argv) {
     std::printf("FOUND %s\n  (case %llu)\n%s\n", what.c_str(), static_cast<unsigned long long>(number), fuzz::shown(small).c_str());
     std::fflush(stdout);
   }
-  unlink(name);
+  unlink(name.c_str());
   std::printf("%llu cases, %lld states checked in %.0f s; %zu findings\n", static_cast<unsigned long long>(at - first), static_cast<long long>(shared->states), elapsed(), found.size());
   std::printf("%lld operations met a work limit cold and not warm, or the other way round\n", static_cast<long long>(shared->warmth));
   for (auto& [k, n] : found) std::printf("  %lld x %s\n", static_cast<long long>(n), k.c_str());

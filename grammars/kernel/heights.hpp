@@ -1,0 +1,196 @@
+// Heights: how deep the shallowest witness nests.
+//
+// A canonical completion must not follow a way on which every step is possible and none leads to an end: `not` of an array
+// type that holds itself can be finished by an item that is of that kind again, for ever. So where there is a choice the
+// completion takes what needs least nesting (document.hpp): the height of what remains falls with every container entered,
+// hence the descent ends. Scalars have height 0, empty containers 1.
+//
+// `within(value, h)` descends h levels at most; inside a container it is reachability in the graph of formulas, so that a
+// search that fails has judged every formula it met. Distinctness of items is left out of account (a height may come out too
+// small there). Charged; memoised as the greatest height refused and the least one granted. Not thread-safe.
+#pragma once
+#include "liveness.hpp"
+
+namespace constrain {
+
+class Heights : public Liveness {
+ public:
+  using Liveness::Liveness;
+
+  // Has `value` a witness that nests at most `height` deep?
+  bool within(Id value, Id height) {
+    if (value == kAny) return true;
+    if (!satisfiable(value)) return false;
+    Known& known = values_known_[value];
+    if (height >= known.yes) return true;
+    if (height <= known.no) return false;
+    Id record = expand_id(value);
+    bool yes = height > 0 ? part_within(record, kArray, height) || part_within(record, kObject, height) || scalar(record) : scalar(record);
+    return note(values_known_[value], height, yes);
+  }
+  // Can the container be finished with members that nest at most `height` deep?
+  bool container_within(Id f, Id seen, Id height) {
+    if (f == FormulaStore::kFalse) return false;
+    if (ends(f)) return true;
+    Known known = containers_known_[key_of(f, seen)];
+    if (height >= known.yes) return true;
+    if (height <= known.no) return false;
+    std::unordered_set<std::uint64_t> visited;
+    bool yes = explore(f, seen, height, visited);
+    if (!yes)
+      for (std::uint64_t key : visited) note(containers_known_[key], height, false);
+    return yes;
+  }
+  // Can a way on be taken and the container be finished with members that nest at most `height` deep?
+  bool leaf_within(const Leaf& leaf, Id seen, Id height) {
+    return within(leaf.value, height) && (has(spelled_, ',') ? container_within(leaf.rest, seen, height) : ends(leaf.rest));
+  }
+  // The least height with which one of these ways, of which there is one, can be taken.
+  Id least_height(const std::vector<Leaf>& ways, Id seen) {
+    return least([&](Id h) { return std::any_of(ways.begin(), ways.end(), [&](const Leaf& way) { return leaf_within(way, seen, h); }); });
+  }
+  // Does an array of this record nest no deeper than an object of it? Both must be satisfiable.
+  bool array_first(Id record) {
+    Id h = least([&](Id k) { return part_within(record, kArray, k) || part_within(record, kObject, k); });
+    return part_within(record, kArray, h);
+  }
+  // A name to go on with that begins with `prefix`, chosen so that repeating the choice ends; false if none is possible.
+  bool plan_name(Id f, Id seen, std::string_view prefix, std::string& out) {
+    Simple s;
+    if (simple(f, s)) {
+      std::vector<Id> order = source_order ? literal_names(f) : s.required;
+      for (Id n : order)
+        if ((!source_order || std::binary_search(s.required.begin(), s.required.end(), n)) && starts_with(name_text(n), prefix))
+          return out = std::string(name_text(n)), true;
+      Id names = re.run(next_names(f, seen), prefix);
+      if (!re.live(names)) return false;
+      out = std::string(prefix) + re.shortest(names);
+      return within(bundles_value(s.bundles, out), 0) || lowest(candidates(f, seen, prefix), f, seen, out);
+    }
+    std::string& plan = plans_[key_of(f, seen)];
+    if (plan.empty() && lowest(candidates(f, seen, ""), f, seen, out)) plan = "=" + out;
+    if (!plan.empty() && starts_with(std::string_view(plan).substr(1), prefix)) return out = plan.substr(1), true;
+    if (lowest(candidates(f, seen, prefix), f, seen, out)) return true;
+    Id names = re.run(next_names(f, seen), prefix);
+    if (!re.live(names)) return false;
+    out = std::string(prefix) + re.shortest(names);
+    return true;
+  }
+  std::size_t bytes() const { return Liveness::bytes() + (values_known_.size() + containers_known_.size() + plans_.size()) * 48; }
+
+ private:
+  struct Known {
+    Id no = -1, yes = INT32_MAX;
+  };
+  static std::uint64_t key_of(Id f, Id seen) { return (static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen); }
+  static bool note(Known& known, Id height, bool yes) {
+    if (yes) known.yes = std::min(known.yes, height);
+    else known.no = std::max(known.no, height);
+    return yes;
+  }
+  template <class F>
+  Id least(F&& possible) {
+    for (Id h = 0;; ++h) {
+      meter_.charge();
+      if (possible(h)) return h;
+      if (h >= 1000) throw LimitError(h, 1000, "depth of the search for a witness");
+    }
+  }
+  bool scalar(Id record) {
+    for (Part p : {kNull, kTrueValue, kFalseValue, kNumber, kString})
+      if (part_satisfiable(record, p)) return true;
+    return false;
+  }
+  bool part_within(Id record, Part p, Id height) {
+    if (height < 1 || !part_satisfiable(record, p)) return false;
+    return container_within(records_[record][p], p == kArray ? kNone : RegexStore::kEmpty, height - 1);
+  }
+  bool explore(Id f, Id seen, Id height, std::unordered_set<std::uint64_t>& visited) {
+    if (f == FormulaStore::kFalse) return false;
+    if (ends(f)) return true;
+    std::uint64_t key = key_of(f, seen);
+    Known known = containers_known_[key];
+    if (height >= known.yes) return true;
+    if (height <= known.no || !visited.insert(key).second) return false;
+    Deeper deeper(depth_, 3);
+    bool yes = container_live_any(f, seen) && (seen == kNone ? items_within(f, height, visited) : members_within(f, seen, height, visited));
+    if (yes) note(containers_known_[key], height, true);
+    return yes;
+  }
+  bool items_within(Id f, Id height, std::unordered_set<std::uint64_t>& visited) {
+    if (!fs[f].has_unique()) return step_within(f, item_derivative(f), kAny, kNone, height, visited);
+    return explore(assume_unique(f, true), kNone, height, visited) || explore(assume_unique(f, false), kNone, height, visited);
+  }
+  bool members_within(Id f, Id seen, Id height, std::unordered_set<std::uint64_t>& visited) {
+    Simple s;
+    if (simple(f, s)) return simple_within(s, f, seen, height);
+    for (const std::string& name : candidates(f, seen, "")) {
+      Id after = seen_after(f, seen, name);
+      if (step_within(f, settled(member_derivative(f, name), after), kAny, after, height, visited)) return true;
+    }
+    return false;
+  }
+  bool simple_within(const Simple& s, Id f, Id seen, Id height) {
+    for (Id n : s.required)
+      if (!within(bundles_value(s.bundles, name_text(n)), height)) return false;
+    std::int64_t more = s.least - static_cast<std::int64_t>(s.required.size());
+    if (more <= 0) return true;
+    for (Id n : literal_names(f))
+      if (!re.accepts(seen, name_text(n)) && !std::binary_search(s.required.begin(), s.required.end(), n) &&
+          within(bundles_value(s.bundles, name_text(n)), height))
+        --more;
+    for (Id region : regions(f)) {
+      Id fresh = re.conj({region, re.negate(seen)});
+      if (more > 0 && re.live(fresh) && within(bundles_value(s.bundles, re.shortest(fresh)), height)) more -= re.count_words(fresh, more);
+    }
+    return more <= 0;
+  }
+  // Is there a leaf that differs from `before` and from which the container can be finished?
+  bool step_within(Id before, Id p, Id path_value, Id seen, Id height, std::unordered_set<std::uint64_t>& visited) {
+    if (p == FormulaStore::kFalse) return false;
+    meter_.charge();
+    Deeper deeper(depth_, 1);
+    if (!fs[p].has_child()) return p != before && (has(spelled_, ',') ? explore(p, seen, height, visited) : ends(p));
+    Id v = first_child(p);
+    for (bool truth : {true, false}) {
+      Id narrowed = value_and({path_value, truth ? v : value_not(v)});
+      if (within(narrowed, height) && step_within(before, decided(p, v, truth, narrowed, nullptr), narrowed, seen, height, visited)) return true;
+    }
+    return false;
+  }
+
+  // Names to try: those declared and one of each other kind, as far as they are new and begin with `prefix`.
+  std::vector<std::string> candidates(Id f, Id seen, std::string_view prefix) {
+    std::vector<std::string> out;
+    for (Id n : literal_names(f))
+      if (starts_with(name_text(n), prefix) && spell_name(name_text(n)) && !re.accepts(seen, name_text(n))) out.emplace_back(name_text(n));
+    for (Id region : regions(f)) {
+      Id fresh = re.run(re.conj({region, re.negate(seen)}), prefix);
+      if (re.live(fresh)) out.push_back(std::string(prefix) + re.shortest(fresh));
+    }
+    return out;
+  }
+  // The name after which least nesting finishes the container, and which changes something if that is possible.
+  bool lowest(const std::vector<std::string>& names, Id f, Id seen, std::string& out) {
+    auto choose = [&](Id h) {
+      for (Id before : {f, kNone})
+        for (const std::string& name : names) {
+          std::unordered_set<std::uint64_t> visited;
+          Id after = seen_after(f, seen, name);
+          if (step_within(before, settled(member_derivative(f, name), after), kAny, after, h, visited)) return out = name, true;
+        }
+      return false;
+    };
+    if (choose(0)) return true;
+    bool possible = false;
+    for (const std::string& name : names) possible = possible || member_possible(f, name, seen);
+    if (possible) least(choose);
+    return possible;
+  }
+
+  std::unordered_map<Id, Known> values_known_;
+  std::unordered_map<std::uint64_t, Known> containers_known_;
+  std::unordered_map<std::uint64_t, std::string> plans_;  // "=" and the name, or "" where there is none
+};
+
+}  // namespace constrain
