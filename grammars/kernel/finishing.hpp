@@ -1,6 +1,6 @@
 // After which terminals a text can be finished from a parser set, found without moving the parser.
 //
-// A *clean* symbol is a terminal that is separable (`Separability`) or a nonterminal whose canonical derivation holds clean
+// A *clean* symbol is a terminal that is separable (`Separability`; none of kind Never) or a nonterminal whose canonical derivation holds clean
 // terminals alone; a rest of a rule is clean if its symbols are. If terminal t can be taken at an item such that what is
 // left of its rule is clean, and so are the rules that a left corner t of it opens, and the same holds of some item to
 // which its return address leads, and so on to the end of the text, then a canonical continuation after t exists in which
@@ -60,7 +60,7 @@ class Finishing {
     std::vector<std::int32_t> open(g_.symbols(), 0);
     std::vector<Id> ready;
     for (std::size_t t = 0; t < g_.terminals.size(); ++t)
-      if (separability.separable[t]) ready.push_back(static_cast<Id>(t));
+      if (separability.separable[t] && g_.cost[t] < Rules::kInfinite) ready.push_back(static_cast<Id>(t));
     for (std::size_t s = g_.terminals.size(); s < g_.symbols(); ++s) {
       if (g_.cheapest[s] == kNone) continue;
       for (Id d = g_.cheapest[s]; g_.symbol[d] != Rules::kEnd; ++d) uses[static_cast<std::size_t>(g_.symbol[d])].push_back(static_cast<Id>(s)), ++open[s];
