@@ -60,8 +60,9 @@ class RuleLiveness : public Readings {
     meter_.charge(Meter::price(it->second.work));
     return it->second.live;
   }
-  // The terminals alive in `state` that are separable from whatever may follow them, cheapest first (a list of
-  // `Chart::lists`). A lexeme in `state` at a set is live if one of them is `finishable` there.
+  // The terminals alive in `state` that are separable from whatever may follow them, cheapest first, each with the list of
+  // what ends where its shortest match does (a list of `Chart::lists`). A lexeme in `state` at a set is live if one of them
+  // is `finishable` there.
   Id ways(Id state) {
     if (state < static_cast<Id>(ways_.size()) && ways_[static_cast<std::size_t>(state)] != kNone) return ways_[static_cast<std::size_t>(state)];
     Meter::Apart apart(meter_);
@@ -71,7 +72,7 @@ class RuleLiveness : public Readings {
       if (separability_.separable[parts[i]] || (!separability_.all && separability_.apart(parts[i], extending(state, parts[i]))))
         found.emplace_back(g.terminals[parts[i]].cost, parts[i]);
     std::sort(found.begin(), found.end());
-    for (auto& f : found) ordered.push_back(f.second);
+    for (auto& f : found) ordered.push_back(f.second), ordered.push_back(terminals_at_shortest(state, f.second));
     if (state >= static_cast<Id>(ways_.size())) ways_.resize(static_cast<std::size_t>(state) + 64, kNone);
     return ways_[static_cast<std::size_t>(state)] = chart.lists.add(ordered);
   }
@@ -85,7 +86,7 @@ class RuleLiveness : public Readings {
     Meter::Apart apart(meter_);
     bool any = false;
     std::vector<Id> order(chart.lists.begin(ways), chart.lists.end(ways));
-    for (std::size_t i = 0; i < order.size() && !any; ++i) any = good(set_after(set, order[i]));
+    for (std::size_t i = 0; i < order.size() && !any; i += 2) any = good(set_after_lexeme(set, order[i], order[i + 1]));
     return finishable_[key] = any;
   }
   bool needs_finishing() const { return !separability_.all; }
@@ -93,7 +94,7 @@ class RuleLiveness : public Readings {
   Id known_finishable(Id set) { return separability_.all ? 0 : finishing_->known(set); }
   // Does `known_finishable` say that one of `ways` is?
   bool surely_finishable(Id known, Id ways) const {
-    for (const Id* t = chart.lists.begin(ways); t < chart.lists.end(ways); ++t)
+    for (const Id* t = chart.lists.begin(ways); t < chart.lists.end(ways); t += 2)
       if (finishing_->holds(known, *t)) return true;
     return false;
   }
@@ -116,8 +117,10 @@ class RuleLiveness : public Readings {
     return !chart.dead(next) && apart_from(a.set, a.state, t, next) && good(next);
   }
   // A set that the parser is in after the shortest match of `t` from `state` on, with whatever else ends there.
-  Id set_after_shortest(Id set, Id state, Id t) {
-    Id next = chart.go(set, terminals_at_shortest(state, t));
+  Id set_after_shortest(Id set, Id state, Id t) { return set_after_lexeme(set, t, terminals_at_shortest(state, t)); }
+  // The same for a match of `t` where `terminals` end.
+  Id set_after_lexeme(Id set, Id t, Id terminals) {
+    Id next = chart.go(set, terminals);
     bool stays = g.terminals[t].ignored || g.terminals[t].inside;
     return chart.dead(next) && stays ? set : next;
   }
