@@ -254,7 +254,7 @@ int main(int argc, char** argv) {
     std::printf("FOUND %s\n  (case %llu)\n%s\n", what.c_str(), static_cast<unsigned long long>(number), fuzz::shown(small).c_str());
     std::fflush(stdout);
   }
-  unlink(name);
+  unlink(name.c_str());
   std::printf("%llu cases, %lld states checked in %.0f s; %zu findings\n", static_cast<unsigned long long>(at - first), static_cast<long long>(shared->states), elapsed(), found.size());
   std::printf("%lld operations met a work limit cold and not warm, or the other way round\n", static_cast<long long>(shared->warmth));
   for (auto& [k, n] : found) std::printf("  %lld x %s\n", static_cast<long long>(n), k.c_str());

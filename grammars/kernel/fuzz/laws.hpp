@@ -39,7 +39,7 @@ class Laws {
   std::string place() const {
     std::string text;
     for (std::int32_t t : path_) text += c_.tokens[static_cast<std::size_t>(t)];
-    return quoted(text);
+    return fuzz::quoted(text);
   }
 
  private:
