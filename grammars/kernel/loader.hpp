@@ -120,6 +120,7 @@ class Loader {
         for (std::size_t k = 0; k < n.count; ++k) all.push_back(blob(x[k]));
         return set(kRegexType, v_.re.strings(std::move(all)));
       }
+      case kOpOutside: need(n, 1); return set(kRegexType, v_.re.source ? v_.re.source->expression(blob(x[0])) : v_.re.text());
       case kOpAnd: case kOpOr: case kOpNot: case kOpOneOf: return boolean(n);
       case kOpAtLeast: case kOpMoreThan:
         need(n, 3);
