@@ -53,6 +53,7 @@ class Op(IntEnum):
     LITERAL = 6  # blob
     STRINGS = 7  # blobs: any one of these strings
     TEXT = 8  # every valid UTF-8 string
+    OUTSIDE = 9  # blob: the texts of a context-free grammar, packed with its table; stands in strings of values only
 
     # Boolean operations, on operands of one algebra
     AND = 16  # ids; no operand: everything (needs a value operand to fix the algebra, so never empty)
@@ -183,6 +184,15 @@ class Table:
         """Any one of many strings; lowered to a shared trie, so 50,000 of them are fine."""
         return self.node(Op.STRINGS, *sorted({self.blob(c) for c in choices}))
 
+    def outside(self, source: Table, root: int) -> int:
+        """The texts of the grammar node `root` of another table, as the strings of a value. O(size of that table).
+
+        The operand is that table packed, so that equal grammars are one language wherever they occur.
+        """
+        words, blobs = source.pack()
+        head = array("q", [root, len(words), len(blobs), *map(len, blobs)])
+        return self.node(Op.OUTSIDE, self.blob(b"".join((head.tobytes(), words, *blobs))))
+
     def nullable(self, node: int) -> bool:
         """Is the empty string in the language of the regex `node`? O(nodes below it), once for each node."""
         stack = [node]
@@ -278,7 +288,7 @@ def _renumbered(op: Op, x: list[int], new: Sequence[int], blob: Callable[[int], 
     """The operands of a node with its references to nodes and blobs replaced."""
     if op in _ONLY_REFERENCES or op in (Op.VALUE, Op.SEQUENCE, Op.CHOICE):
         return [new[c] for c in x]
-    if op in (Op.LITERAL, Op.REQUIRED):
+    if op in (Op.LITERAL, Op.REQUIRED, Op.OUTSIDE):
         return [blob(b) for b in x]
     if op == Op.STRINGS:
         return sorted(blob(b) for b in x)
