@@ -197,6 +197,7 @@ def json_schema(
     numbers: Numbers = "json",
     nullable: bool = False,
     subset: Literal["openai"] | None = None,
+    grammars: Mapping[str, Grammar] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Grammar:
     """The JSON texts of the valid instances of `schema` (mapping, bool, or JSON text), without duplicate keys.
@@ -209,6 +210,8 @@ def json_schema(
     numbers: "json" (all spellings) or "plain" (no exponent, no superfluous zeros).
     nullable: ``nullable: true`` adds null to the ``type`` beside it, as in OpenAPI 3.0.
     subset: "openai" refuses by name what OpenAI's strict mode does not take.
+    grammars: by name, grammars that are formats: ``{"type": "string", "format": "sql"}`` is then a string that, decoded, is a
+        text of ``grammars["sql"]``, whatever `formats` says. Names of standard formats are taken, and none may go unused.
     """
     from grammars.json_schema import lower_schema
 
@@ -222,8 +225,9 @@ def json_schema(
         raise GrammarError(f"unknown subset {subset!r}; None or 'openai'")
     table = Table()
     lowered = lower_schema(
-        schema, table, draft=draft, registry=registry, formats=formats, nullable=nullable, subset=subset, limits=limits
-    )
+        schema, table, draft=draft, registry=registry, formats=formats, nullable=nullable, subset=subset,
+        grammars=grammars, limits=limits,
+    )  # fmt: skip
     root = table.node(Op.JSON, lowered.value, mode, count, int(numbers == "plain"), int(order == "schema"))
     options = {
         "draft": draft or "2020-12",
@@ -233,7 +237,7 @@ def json_schema(
         "numbers": numbers,
         "nullable": nullable,
         "subset": subset,
-    }
+    } | ({"grammars": tuple(lowered.grammars)} if grammars else {})
     return Grammar("json_schema", table, root, options, limits, lowered)
 
 

@@ -55,6 +55,7 @@ class Op(IntEnum):
     TEXT = 8  # every valid UTF-8 string
     AUTOMATON = 9  # blob (class of each byte), states, classes, the state after each (state, class); only for PATH
     PATH = 10  # automaton id, from, to: the strings that take the automaton from one state to another
+    OUTSIDE = 11  # blob: the texts of a context-free grammar, packed with its table; stands in strings of values only
 
     # Boolean operations, on operands of one algebra
     AND = 16  # ids; no operand: everything (needs a value operand to fix the algebra, so never empty)
@@ -193,6 +194,15 @@ class Table:
         """The strings that take `automaton` from state `start` to state `end`."""
         return self.node(Op.PATH, automaton, start, end)
 
+    def outside(self, source: Table, root: int) -> int:
+        """The texts of the grammar node `root` of another table, as the strings of a value. O(size of that table).
+
+        The operand is that table packed, so that equal grammars are one language wherever they occur.
+        """
+        words, blobs = source.pack()
+        head = array("q", [root, len(words), len(blobs), *map(len, blobs)])
+        return self.node(Op.OUTSIDE, self.blob(b"".join((head.tobytes(), words, *blobs))))
+
     def nullable(self, node: int) -> bool:
         """Is the empty string in the language of the regex `node`? O(nodes below it), once for each node."""
         stack = [node]
@@ -290,7 +300,7 @@ def _renumbered(op: Op, x: list[int], new: Sequence[int], blob: Callable[[int], 
     """The operands of a node with its references to nodes and blobs replaced."""
     if op in _ONLY_REFERENCES or op in (Op.VALUE, Op.SEQUENCE, Op.CHOICE):
         return [new[c] for c in x]
-    if op in (Op.LITERAL, Op.REQUIRED):
+    if op in (Op.LITERAL, Op.REQUIRED, Op.OUTSIDE):
         return [blob(b) for b in x]
     if op == Op.STRINGS:
         return sorted(blob(b) for b in x)

@@ -4,8 +4,8 @@ Enforced: type, enum, const, every keyword on numbers, strings (length, pattern 
 prefixItems, additionalItems, contains with bounds, minItems, maxItems) and objects (properties, patternProperties,
 additionalProperties, propertyNames, required, dependent*, dependencies, minProperties, maxProperties), anyOf, allOf,
 oneOf, not, if/then/else, local, recursive, dynamic and registered references, boolean schemas, uniqueItems,
-unevaluatedItems, unevaluatedProperties and the formats in `formats.NAMES`. Nothing is refused by name. Everything
-else is annotation, and the report says so.
+unevaluatedItems, unevaluatedProperties, the formats in `formats.NAMES` and those that grammars are given for
+(`named_grammars`). Nothing is refused by name. Everything else is annotation, and the report says so.
 """
 
 from grammars.json_schema.lower import LoweredSchema, lower_schema

@@ -15,16 +15,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from grammars.errors import ConstrainError, GrammarError, LimitExceeded, UnsupportedFeature
 from grammars.ir import Op, Table
 from grammars.json_schema import formats as known_formats
 from grammars.json_schema import report, unevaluated, values
+from grammars.json_schema.named_grammars import check_grammars, check_used, lower_named
 from grammars.json_schema.resolve import NAMES, DynamicReference, References, Scope, id_of
 from grammars.json_schema.subset import check_openai
 from grammars.limits import DEFAULT_LIMITS, Limits
 from grammars.regex import charset, lower_regex, parse_regex
+
+if TYPE_CHECKING:
+    from grammars.grammar import Grammar
 
 Formats = Literal["assert", "annotate"]
 Subset = Literal["openai"]
@@ -38,17 +42,18 @@ _IN_PLACE = frozenset({Op.AND, Op.OR, Op.NOT, Op.ONE_OF, Op.RESERVED})  # value 
 @dataclass(frozen=True, slots=True)
 class LoweredSchema:
     """`value`: the node of the predicate. `report`: one row a keyword, computed at each access. `part`: lowers a schema within
-    this one, by itself, into another table."""
+    this one, by itself, into another table. `grammars`: kinds of the grammars that formats name."""
 
     value: int
     schema: Any
     assert_formats: bool
     nullable: bool = False
     part: Callable[[Any, Table], int] = field(default=lambda sub, table: 0, repr=False, compare=False)
+    grammars: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def report(self) -> tuple[report.ReportRow, ...]:
-        return report.rows(self.schema, self.assert_formats, self.nullable)
+        return report.rows(self.schema, self.assert_formats, self.nullable, self.grammars)
 
 
 def lower_schema(
@@ -60,12 +65,14 @@ def lower_schema(
     formats: Formats = "assert",
     nullable: bool = False,
     subset: Subset | None = None,
+    grammars: Mapping[str, Grammar] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> LoweredSchema:
     """Lower a schema (a mapping, a bool, or JSON text) into `table`.
 
     nullable: ``nullable: true`` adds null to the ``type`` beside it, as in OpenAPI 3.0.
     subset: refuse by name what is outside the strict subset of a service.
+    grammars: by name, what formats of these names mean.
     Raises GrammarError with the JSON pointer of what is malformed, UnsupportedFeature for what is outside `subset`,
     LimitExceeded beyond `limits`.
     """
@@ -76,14 +83,20 @@ def lower_schema(
     if subset == "openai":
         check_openai(schema)
 
+    named = check_grammars(grammars)
+    used: set[str] = set()
+
     def lowered(sub: Any, table: Table) -> int:
-        given = (schema, table, NAMES[draft or "2020-12"], registry, formats == "assert", limits, nullable)
+        given = (schema, table, NAMES[draft or "2020-12"], registry, formats == "assert", limits, nullable, named, used)
         try:
             return Lowering(*given).root(sub)
         except DynamicReference:
             return Lowering(*given, dynamic=True).root(sub)
 
-    return LoweredSchema(lowered(schema, table), schema, formats == "assert", nullable, lowered)
+    value = lowered(schema, table)
+    check_used(named, used)
+    kinds = {name: grammar.kind for name, grammar in named.items()}
+    return LoweredSchema(value, schema, formats == "assert", nullable, lowered, kinds)
 
 
 def parse_text(text: str | bytes, limits: Limits) -> Any:
@@ -122,7 +135,8 @@ class Lowering:
 
     def __init__(
         self, schema: Any, table: Table, draft: int, registry: Any, assert_formats: bool, limits: Limits,
-        nullable: bool = False, dynamic: bool = False,
+        nullable: bool = False, grammars: Mapping[str, Grammar] | None = None, used: set[str] | None = None,
+        dynamic: bool = False,
     ) -> None:  # fmt: skip
         self.table, self.limits, self.assert_formats, self.nullable = table, limits, assert_formats, nullable
         self.schema = schema
@@ -135,6 +149,8 @@ class Lowering:
         ] = {}  # (id of the schema, scope) -> node; None: in progress
         self.reserved: dict[tuple[int, tuple[Any, ...]], int] = {}
         self.collecting: set[tuple[int, str]] = set()
+        self.grammars, self.used = grammars or {}, set() if used is None else used  # `used`: formats met
+        self.named: dict[str, int] = {}  # format that a grammar is given for -> node
         self.places: dict[int, Path] = {}  # reserved node -> where it was referred to
         self.depth = 0
         self.max_depth = min(limits.depth, SCHEMA_DEPTH)
@@ -307,6 +323,12 @@ class Lowering:
         except UnicodeEncodeError:
             raise self.bad(path, "a lone surrogate in a property name cannot be written in JSON text") from None
 
+    def named_grammar(self, name: str) -> int:
+        """The strings that hold a text of the grammar that is given for a format."""
+        if name not in self.named:
+            self.named[name] = lower_named(self.grammars[name], self.table)
+        return self.named[name]
+
     def pattern(self, x: Any, path: Path) -> int:
         if not isinstance(x, str):
             raise self.bad(path, f"a pattern must be a string, not {_kind(x)}")
@@ -473,6 +495,10 @@ def _pattern(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, sco
 def _format(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
     if not isinstance(x, str):
         raise lo.bad(path, f"format must be a string, not {_kind(x)}")
+    lo.used.add(x)
+    if x in lo.grammars:
+        parts.strings.append(lo.named_grammar(x))
+        return
     if not (lo.assert_formats or scope.dialect.asserts_formats) or x not in known_formats.NAMES:
         return
     parts.strings.append(known_formats.lower_format(x, lo.table, scope.draft))

@@ -38,13 +38,15 @@ class ReportRow:
     note: str = ""
 
 
-def rows(schema: Any, assert_formats: bool, nullable: bool = False) -> tuple[ReportRow, ...]:
+def rows(
+    schema: Any, assert_formats: bool, nullable: bool = False, grammars: Mapping[str, str] | None = None
+) -> tuple[ReportRow, ...]:
     """One row for each keyword of each schema object, in document order. O(schema).
 
-    nullable: OpenAPI's keyword of that name is in force.
+    nullable: OpenAPI's keyword of that name is in force. grammars: kinds of the grammars that formats name.
     """
     return tuple(
-        _row(path, keyword, x, assert_formats, nullable and "type" in sub)
+        _row(path, keyword, x, assert_formats, nullable and "type" in sub, grammars or {})
         for path, sub in schemas(schema)
         if isinstance(sub, Mapping)
         for keyword, x in sub.items()
@@ -62,10 +64,16 @@ def schemas(root: Any) -> Iterator[tuple[str, Any]]:
             stack.extend(reversed(below))
 
 
-def _row(path: str, keyword: str, x: Any, assert_formats: bool, nullable: bool) -> ReportRow:
+def _row(
+    path: str, keyword: str, x: Any, assert_formats: bool, nullable: bool, grammars: Mapping[str, str]
+) -> ReportRow:
     if keyword == "nullable" and nullable:
         return ReportRow(path, keyword, "enforced", "null too, by option")
     if keyword == "format":
+        if x in grammars:
+            return ReportRow(
+                path, keyword, "enforced", f"the decoded string is a text of grammars[{x!r}] ({grammars[x]})"
+            )
         if not assert_formats:
             return ReportRow(path, keyword, "annotation", "formats are annotations by option")
         if x not in formats.NAMES:

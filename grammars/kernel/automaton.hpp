@@ -11,7 +11,7 @@
 #include <set>
 
 #include "rule_loader.hpp"
-#include "rule_mask.hpp"
+#include "string_grammar.hpp"
 
 namespace constrain {
 
@@ -21,21 +21,63 @@ struct Mode {
   auto operator<=>(const Mode&) const = default;
 };
 
-struct Engine {
+// `m` with the options of the documents of a grammar, which they must share.
+inline Mode mode_of_documents(Mode m, const Loader& loader, const LoadedRules& loaded) {
+  m.raw = false;
+  bool first = true;
+  for (auto& [terminal, node] : loaded.documents) {
+    if (loader.document(node).kind != Document::kJson) throw SourceError(0, "a terminal of a grammar is no document");
+    const PackedNode& n = loader.node(static_cast<Id>(node));
+    bool plain = n.operands[3] != 0, ordered = n.operands[4] != 0;
+    if (!first && (plain != m.plain || ordered != m.ordered))
+      throw SourceError(1, "documents with different options for numbers or order in one grammar");
+    m.plain = plain, m.ordered = ordered, first = false;
+  }
+  return m;
+}
+
+struct Engine : OutsideSource {
+ private:
+  std::unique_ptr<Meter> own_;
+
+ public:
   std::mutex lock;
-  Meter meter;
+  Meter& meter;
+  Level& level;
   Values values;
   Reader reader;
   MaskBuilder masks;
   Mode mode;
 
-  Engine(const Trie& trie, std::int32_t size, const Mode& m)
-      : values(alphabet(trie, m), trie.spelled, meter), reader(values, trie.spelled), masks(reader, trie, size), mode(m) {
+  // `shared`: the meter of the engine that this one works for, inside its strings and under its lock.
+  Engine(Level& level_, const Mode& m, Meter* shared = nullptr)
+      : own_(shared ? nullptr : std::make_unique<Meter>()), meter(shared ? *shared : *own_), level(level_),
+        values(alphabet(level.trie, m), level.trie.spelled, meter), reader(values, level.trie.spelled), masks(reader, level), mode(m) {
     values.plain_numbers = m.plain;
     values.source_order = m.ordered;
     values.numbers.set_limits(m.number_digits, m.exponent_digits);
+    if (!m.raw) values.re.source = this;
   }
-  std::size_t bytes() const { return values.bytes() + masks.bytes(); }
+  std::size_t bytes() const {
+    std::size_t n = values.bytes() + masks.bytes();
+    for (auto& [packed, start] : grammars_) n += packed.size() + 100;
+    for (auto& language : languages_) n += language->bytes();
+    for (auto& [m, e] : inside_) n += e->bytes();
+    return n;
+  }
+  // Drops memos that have grown too large.
+  void trim() {
+    for (auto& language : languages_) language->trim();
+    for (auto& [m, e] : inside_) e->trim();
+  }
+
+  // ------------------------------------------------------------------ grammars inside strings
+  // The strings that are texts of a packed grammar (ir.py: `Table.outside`): one language for equal tables.
+  Id expression(std::string_view packed) override {
+    auto it = grammars_.find(packed);
+    if (it == grammars_.end()) it = grammars_.emplace(std::string(packed), load_grammar(packed)).first;
+    return it->second;
+  }
 
   // The bytes that regexes are built over: of the text itself, or, inside JSON strings, of the decoded text.
   static ByteSet alphabet(const Trie& trie, const Mode& m) {
@@ -64,6 +106,65 @@ struct Engine {
     }
     return out;
   }
+
+ private:
+  // Little-endian words: root, bytes of the table, number of byte strings, their lengths; then the table, then the strings.
+  Id load_grammar(std::string_view packed) {
+    std::size_t at = 0;
+    auto words = [&](std::size_t n) {
+      if (n > (packed.size() - at) / 8) throw SourceError(0, "a packed grammar is cut short");
+      std::vector<std::int64_t> out(n);
+      std::memcpy(out.data(), packed.data() + at, n * 8);
+      at += n * 8;
+      return out;
+    };
+    std::vector<std::int64_t> head = words(3);
+    std::vector<std::int64_t> lengths = words(static_cast<std::size_t>(head[2]));
+    std::vector<std::int64_t> table = words(static_cast<std::size_t>(head[1]) / 8);
+    std::vector<std::string_view> blobs;
+    for (std::int64_t n : lengths) {
+      if (n < 0 || static_cast<std::size_t>(n) > packed.size() - at) throw SourceError(0, "a packed grammar is cut short");
+      blobs.push_back(packed.substr(at, static_cast<std::size_t>(n)));
+      at += static_cast<std::size_t>(n);
+    }
+    try {
+      languages_.push_back(read_grammar(table, blobs, static_cast<Id>(head[0])));
+    } catch (const SourceError& e) {
+      if (e.kind != 2) throw;
+      return RegexStore::kEmpty;  // no text
+    }
+    StringGrammar& made = *languages_.back();
+    return values.re.outside(values.re.add_language(made), made.start());
+  }
+  std::unique_ptr<StringGrammar> read_grammar(const std::vector<std::int64_t>& table, const std::vector<std::string_view>& blobs, Id root) {
+    const Decoded& view = level.decoded(reader);
+    Mode raw = mode;
+    raw.raw = true;
+    Engine& outer = inside(raw);
+    Loader loader(outer.values, blobs);
+    if (loader.load(table.data(), table.size(), root).kind != Document::kGrammar) throw SourceError(0, "a packed grammar is none");
+    LoadedRules loaded = RuleLoader(loader, outer.values.re, meter).load(root, {}, true);
+    if (loaded.documents.empty())
+      return std::make_unique<StringGrammar>(std::move(loaded.rules), outer.values.re, meter, nullptr, nullptr, std::unordered_map<Id, Document>(), view);
+    Engine& inner = inside(mode_of_documents(mode, loader, loaded));
+    Loader other(inner.values, blobs);
+    other.load_nodes(table.data(), table.size());
+    std::unordered_map<Id, Document> roots;
+    for (auto& [terminal, node] : loaded.documents) roots.emplace(terminal, other.document(node));
+    return std::make_unique<StringGrammar>(std::move(loaded.rules), outer.values.re, meter, &inner.reader, &inner.masks, std::move(roots), view);
+  }
+  // The engine of a mode for what strings hold.
+  Engine& inside(const Mode& m) {
+    std::unique_ptr<Engine>& e = inside_[m];
+    if (!e) {
+      e = std::make_unique<Engine>(level.inside(reader), m, &meter);
+      if (m.raw) e->values.re.count_characters();
+    }
+    return *e;
+  }
+  std::map<Mode, std::unique_ptr<Engine>> inside_;  // outlives the languages
+  std::deque<std::unique_ptr<StringGrammar>> languages_;
+  std::map<std::string, Id, std::less<>> grammars_;  // expressions by packed tables
 };
 
 class KernelVocabulary {
@@ -72,15 +173,16 @@ class KernelVocabulary {
   std::int32_t size;
   std::vector<std::int32_t> end_tokens;
   std::size_t engine_budget = 64u << 20;
+  Level level;
 
   KernelVocabulary(std::string_view data, const std::int32_t* offsets, const std::uint8_t* flags, std::int32_t n,
                    std::vector<std::int32_t> ends)
-      : trie(data, offsets, flags, n), size(n), end_tokens(std::move(ends)) {}
+      : trie(data, offsets, flags, n), size(n), end_tokens(std::move(ends)), level(trie, n) {}
 
   std::shared_ptr<Engine> engine(const Mode& m) {
     std::lock_guard<std::mutex> guard(lock_);
     std::shared_ptr<Engine>& e = engines_[m];
-    if (!e || e->bytes() > engine_budget) e = std::make_shared<Engine>(trie, size, m);
+    if (!e || e->bytes() > engine_budget) e = std::make_shared<Engine>(level, m);
     return e;
   }
   void clear() {
@@ -185,6 +287,8 @@ class Automaton {
     // A fresh meter: for operations on whole texts, where the limit is one for each byte.
     void renew() {
       if (a_.rules_) a_.rules_->trim();
+      a_.engine_->trim();
+      if (a_.documents_) a_.documents_->trim();
       a_.engine_->meter.begin(a_.mask_work_, "mask_work");
       if (a_.documents_) a_.documents_->meter.begin(a_.mask_work_, "mask_work");
     }
@@ -339,7 +443,7 @@ class Automaton {
     std::unordered_map<Id, Document> roots;
     std::unique_lock<std::mutex> inner;
     if (!loaded.documents.empty()) {
-      documents_ = vocabulary_->engine(documents);
+      documents_ = vocabulary_->engine(mode_of_documents(documents, loader, loaded));
       inner = std::unique_lock<std::mutex>(documents_->lock);
       documents_->meter.begin(compile_work, "compile_work");
       Loader other(documents_->values, blobs);

@@ -163,7 +163,7 @@ NB_MODULE(_kernel, m) {
            })
       .def_prop_ro("words", [](const PyVocabulary& v) { return v.kernel->words(); })
       .def_prop_ro("trie_nodes", [](const PyVocabulary& v) { return v.kernel->trie.all.size(); })
-      .def_prop_ro("trie_bytes", [](const PyVocabulary& v) { return v.kernel->trie.bytes(); })
+      .def_prop_ro("trie_bytes", [](const PyVocabulary& v) { return v.kernel->trie.bytes() + v.kernel->level.bytes(); })
       .def_prop_ro("engine_bytes", [](const PyVocabulary& v) { return v.kernel->engine_bytes(); })
       .def_prop_ro("closed", [](const PyVocabulary& v) { return v.kernel->trie.closed; })
       .def_prop_rw("engine_budget", [](const PyVocabulary& v) { return v.kernel->engine_budget; },

@@ -249,6 +249,12 @@ class Reader {
     return out;
   }
   static bool recorded(const Config& c) { return c.frame && c.frame->recording; }
+  // May the escape that `escape` and `code` describe (`Config`) be finished where the text is in state `text`?
+  bool escape_live(Id text, std::uint8_t escape, std::uint32_t code) {
+    Config c;
+    c.a = text, c.escape = escape, c.code = code;
+    return escape_live(c);
+  }
 
  private:
   static ByteSet bytes(std::string_view s) {
@@ -588,6 +594,7 @@ class Reader {
     escape_range(c, ranges);
     if (ranges.empty()) return false;
     if (c.a == v.re.text()) return true;
+    if (v.re.opaque(c.a)) return v.re.begins_among(c.a, ranges);
     return v.re.live(v.re.conj({c.a, v.re.cat(v.re.char_class(ranges), v.re.text())}));
   }
 
@@ -700,7 +707,7 @@ class Reader {
         parts.push_back(truth ? t : v.re.negate(t));
       }
       Id wanted = v.re.conj(parts);
-      if (v.re.live(wanted)) return wanted;
+      if (c.escape == kPlain ? v.re.live(wanted) : escape_live(wanted, c.escape, c.code)) return wanted;
     }
     return c.a;
   }
@@ -734,12 +741,14 @@ class Reader {
     }
     return v.re.char_class(ranges);
   }
+  // Does a string hold this byte as an escape only? Not so for -1, its end.
+  bool escaped(int b) const { return b >= 0 && (b == '"' || b == '\\' || b < 0x20 || !spells(b)); }
   int next_in_text(const Config& c, Id target) {
     switch (c.escape) {
       case kPlain: {
         if (v.re.nullable(target)) return '"';
         int b = v.re.first_byte(target);
-        return b == '"' || b == '\\' || b < 0x20 || !spells(b) ? '\\' : b;
+        return escaped(b) ? '\\' : b;
       }
       case kBackslash: {
         std::int64_t best = INT64_MAX;
@@ -748,7 +757,8 @@ class Reader {
           Id next = v.re.live_step(target, unescaped(e));
           if (spells(e) && next != RegexStore::kEmpty && v.re.distance(next) < best) best = v.re.distance(next), byte = e;
         }
-        if (best <= v.re.distance(target)) return byte;
+        // without progress a letter only where the canonical string goes on without escapes
+        if (best < v.re.distance(target) || (best == v.re.distance(target) && !escaped(v.re.first_byte(target)))) return byte;
         return spells('u') ? 'u' : byte;
       }
       case kLowBackslash: return '\\';

@@ -137,6 +137,7 @@ class Loader {
         if (nodes_[i].op != kOpAutomaton) bad("a path of what is no automaton");
         return set(kRegexType, v_.re.path(ids_[i], bound(x[1]), bound(x[2])));
       }
+      case kOpOutside: need(n, 1); return set(kRegexType, v_.re.source ? v_.re.source->expression(blob(x[0])) : v_.re.text());
       case kOpAnd: case kOpOr: case kOpNot: case kOpOneOf: return boolean(n);
       case kOpAtLeast: case kOpMoreThan:
         need(n, 3);

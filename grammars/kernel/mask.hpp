@@ -11,14 +11,17 @@
 // and judged afresh each time, because they see the names used up; the vocabulary has next to none of them. The memo
 // is therefore exact and far coarser than state identity.
 //
+// A string that is a text of a grammar has the interior that the grammar's masks give over the decoded vocabulary
+// (decoded.hpp); only tokens that leave the string or stop inside an escape are looked at here, by what they decode to before
+// that. Rows and tails that are the same for many states of a grammar are kept once.
+//
 // The interior of a dense state is one pass over token signatures (all tokens within the state's self-loops) plus a
 // walk of the subtrees that leave them. Memory: 16 KB (V / 8) a dense interior; all memos are dropped together when
 // they exceed their budget. Not thread-safe; published masks are copied out.
 #pragma once
 #include <optional>
 
-#include "document.hpp"
-#include "trie.hpp"
+#include "decoded.hpp"
 
 namespace constrain {
 
@@ -28,8 +31,8 @@ struct MaskStats {
 
 class MaskBuilder {
  public:
-  MaskBuilder(Reader& reader, const Trie& trie, std::int32_t vocabulary_size)
-      : r_(reader), v_(reader.v), trie_(trie), size_(vocabulary_size), words_((vocabulary_size + 31) / 32) {}
+  MaskBuilder(Reader& reader, Level& level)
+      : r_(reader), v_(reader.v), level_(level), trie_(level.trie), size_(level.size), words_((level.size + 31) / 32) {}
 
   std::int32_t words() const { return words_; }
   MaskStats stats;
@@ -56,7 +59,7 @@ class MaskBuilder {
   // Could a token end the whole document? Nodes of the vocabulary below which such tokens lie are its `closers`.
   bool may_finish(const Config& c) const { return !c.frame || c.frame->depth <= static_cast<std::uint32_t>(trie_.longest); }
   std::vector<std::int32_t> closers(const Config& c) {
-    if ((c.lexer == Lexer::String || c.lexer == Lexer::Key) && c.escape == Reader::kPlain) return interior(c.a, false).exits;
+    if ((c.lexer == Lexer::String || c.lexer == Lexer::Key) && c.escape == Reader::kPlain) return interior(c.a, false).ends->exits;
     std::vector<std::int32_t> out;
     for (std::int32_t i = 0; i < trie_.all.size(); i = trie_.all.end[i]) out.push_back(i);
     return out;
@@ -66,6 +69,9 @@ class MaskBuilder {
   void clear() {
     interiors_.clear();
     raw_interiors_.clear();
+    needs_.clear();
+    rows_.clear();
+    ends_.clear();
     outcomes_.clear();
     loops_.clear();
     keys_ = ListStore();
@@ -86,15 +92,24 @@ class MaskBuilder {
     std::int32_t node;  // of the closing quote
     std::string text;   // decoded bytes before it
   };
-  struct Interior {
+  // Tokens that stay inside.
+  struct Row {
     std::vector<std::uint32_t> bits;  // dense, or empty
     std::vector<std::int32_t> ids;    // sparse
+    bool operator==(const Row&) const = default;
+  };
+  // Tokens that leave.
+  struct Ends {
     std::vector<std::int32_t> closing;  // tokens that end exactly with the lexeme
     std::vector<std::int32_t> exits;    // nodes of the closing quotes
     TrieView tails;                     // what tokens hold after them, merged
     std::int32_t view = 0;
     std::vector<Exit> decoded;          // exits with the text before them; filled when a name asks for them
     std::unordered_map<std::string, std::vector<std::size_t>> by_text;
+  };
+  struct Interior {
+    std::shared_ptr<const Row> row;
+    std::shared_ptr<Ends> ends;
   };
   // Exits after which the frame learns the same truths.
   struct Outcome {
@@ -116,12 +131,12 @@ class MaskBuilder {
   static void set(std::uint32_t* row, std::int32_t t) { row[t >> 5] |= 1u << (t & 31); }
   static void unset(std::uint32_t* row, std::int32_t t) { row[t >> 5] &= ~(1u << (t & 31)); }
   void copy(const Interior& i, std::uint32_t* row) const {
-    if (!i.bits.empty()) {
-      std::memcpy(row, i.bits.data(), static_cast<std::size_t>(words_) * 4);
+    if (!i.row->bits.empty()) {
+      std::memcpy(row, i.row->bits.data(), static_cast<std::size_t>(words_) * 4);
       return;
     }
     clear_row(row);
-    for (std::int32_t t : i.ids) set(row, t);
+    for (std::int32_t t : i.row->ids) set(row, t);
   }
   void add(const Result& x, std::uint32_t* row) const {
     if (!x.bits.empty())
@@ -130,12 +145,13 @@ class MaskBuilder {
   }
 
   void fill_string(const Config& c, std::uint32_t* row) {
-    Interior& inside = interior(c.a, false);
-    copy(inside, row);
+    const Interior& in = interior(c.a, false);
+    Ends& inside = *in.ends;
+    copy(in, row);
     if (inside.closing.empty() && inside.tails.empty()) return;
     for (std::int32_t t : inside.closing) set(row, t);
     if (inside.tails.empty()) return;
-    if (Reader::recorded(c) && !c.frame->pending && c.frame->record == kNone && !inside.bits.empty()) return fill_recorded(c, inside, row);
+    if (Reader::recorded(c) && !c.frame->pending && c.frame->record == kNone && !in.row->bits.empty()) return fill_recorded(c, inside, row);
     if (c.frame && (c.frame->pending || c.frame->recording)) {  // the outcome differs from tail to tail
       clear_row(row);
       return add(judged(trie_.all, 0, c), row);
@@ -145,8 +161,9 @@ class MaskBuilder {
 
   // A string whose frame waits for the truths of `c.b`: the exits fall into few classes by these truths.
   void fill_tracked(const Config& c, std::uint32_t* row) {
-    Interior& inside = interior(c.a, false);
-    copy(inside, row);
+    const Interior& in = interior(c.a, false);
+    Ends& inside = *in.ends;
+    copy(in, row);
     for (std::int32_t t : inside.closing) set(row, t);
     for (const Outcome& o : outcomes_of(inside, c.b)) {
       Config after = c;
@@ -160,7 +177,7 @@ class MaskBuilder {
     c.b = v_.lists.add(tracked);
     return c.a != RegexStore::kEmpty;
   }
-  const std::vector<Outcome>& outcomes_of(Interior& inside, Id tracked) {
+  const std::vector<Outcome>& outcomes_of(Ends& inside, Id tracked) {
     std::uint64_t key = static_cast<std::uint64_t>(inside.view) << 32 | static_cast<std::uint32_t>(tracked);
     auto it = outcomes_.find(key);
     if (it != outcomes_.end()) return it->second;
@@ -189,7 +206,7 @@ class MaskBuilder {
 
   // An item of an array whose items must differ, if many strings are allowed: the tails of a string that equals nothing
   // at once, then the strings that items to come could miss, one by one. Tails that begin another value are rare.
-  void fill_recorded(const Config& c, Interior& inside, std::uint32_t* row) {
+  void fill_recorded(const Config& c, Ends& inside, std::uint32_t* row) {
     std::vector<std::string> known;
     Id other = v_.string_apart(c.frame->goal, known);
     Config after = r_.after_child(c, other);
@@ -201,7 +218,7 @@ class MaskBuilder {
     for (const std::string& word : known)
       if (Values::starts_with(word, c.key)) correct_string(c, word, inside, row);
   }
-  void correct_string(const Config& c, const std::string& word, Interior& inside, std::uint32_t* row) {
+  void correct_string(const Config& c, const std::string& word, Ends& inside, std::uint32_t* row) {
     for (const Exit& e : exits_of(inside, word.substr(c.key.size())))
       for (std::int32_t k = trie_.all.first[e.node]; k < trie_.all.first[trie_.all.end[e.node]]; ++k) {
         std::int32_t t = trie_.all.tokens[k];
@@ -220,8 +237,9 @@ class MaskBuilder {
     after.key = other;
     after.a = RegexStore::kEpsilon;
     if (!r_.close_text(after)) return false;
-    Interior& inside = interior(v_.re.text(), false);
-    copy(inside, row);
+    const Interior& in = interior(v_.re.text(), false);
+    Ends& inside = *in.ends;
+    copy(in, row);
     for (std::int32_t t : inside.closing) set(row, t);
     if (!inside.tails.empty()) {
       const Result& tails = judge(inside.tails, inside.view, after);
@@ -234,7 +252,7 @@ class MaskBuilder {
     return true;
   }
   // Judges afresh the tokens that spell exactly the rest of one known name and its closing quote.
-  void correct_known(const Config& c, const std::string& name, Interior& inside, std::uint32_t* row) {
+  void correct_known(const Config& c, const std::string& name, Ends& inside, std::uint32_t* row) {
     std::string rest = name.substr(c.key.size());
     for (const Exit& e : exits_of(inside, rest)) {
       for (std::int32_t k = trie_.all.first[e.node]; k < trie_.all.first[trie_.all.end[e.node]]; ++k) unset(row, trie_.all.tokens[k]);
@@ -243,8 +261,9 @@ class MaskBuilder {
   }
   // Any other name: the interior of its regex, and each way of closing it on its own.
   void fill_key(const Config& c, std::uint32_t* row) {
-    Interior& inside = interior(c.a, false);
-    copy(inside, row);
+    const Interior& in = interior(c.a, false);
+    Ends& inside = *in.ends;
+    copy(in, row);
     for (std::int32_t t : inside.closing) set(row, t);
     for (const Exit& e : exits_of(inside))
       if (trie_.all.end[e.node] > e.node + 1) judge_exit(c, e, row);
@@ -262,7 +281,7 @@ class MaskBuilder {
   }
 
   // ------------------------------------------------------------------ interiors
-  Interior& interior(Id q, bool raw) {
+  const Interior& interior(Id q, bool raw) {
     q = v_.re.mask_key(q, trie_.longest + 1);
     auto& memo = raw ? raw_interiors_ : interiors_;
     auto it = memo.find(q);
@@ -271,14 +290,186 @@ class MaskBuilder {
       return *it->second;
     }
     ++stats.interiors;
-    auto made = std::make_unique<Interior>();
-    build_interior(q, raw, *made, made->exits);
-    made->tails = merge_tails(trie_.all, made->exits, made->closing);
-    made->view = view_ids_++;
-    bytes_ += made->bits.size() * 4 + made->ids.size() * 4 + made->tails.bytes() + 200;
-    return *(memo[q] = std::move(made));
+    Interior made;
+    if (!raw && v_.re.opaque(q)) {
+      made = opaque_interior(q);
+      bytes_ += 80;
+    } else {
+      Row row;
+      made.ends = std::make_shared<Ends>();
+      build_interior(q, raw, row, made.ends->exits);
+      bytes_ += row.bits.size() * 4 + row.ids.size() * 4 + 200;
+      made.row = std::make_shared<const Row>(std::move(row));
+      finish(*made.ends);
+    }
+    return *(memo[q] = std::make_unique<Interior>(std::move(made)));
   }
-  const std::vector<Exit>& exits_of(Interior& inside) {
+  void finish(Ends& e) {
+    e.tails = merge_tails(trie_.all, e.exits, e.closing);
+    e.view = view_ids_++;
+    bytes_ += e.tails.bytes();
+  }
+
+  // ------------------------------------------------------------------ strings of grammars
+  Interior opaque_interior(Id q) {
+    std::vector<std::uint32_t> bits(static_cast<std::size_t>(words_), 0);
+    std::vector<std::int32_t> exits;
+    if (v_.re.is_outside(q)) {
+      outside_interior(q, bits, exits);
+    } else if (std::vector<Id> parts = v_.re.alternatives(q); parts.size() > 1) {  // a union, read side by side
+      for (Id part : parts) {
+        const Interior& in = interior(part, false);
+        for (std::size_t w = 0; w < in.row->bits.size(); ++w) bits[w] |= in.row->bits[w];
+        for (std::int32_t t : in.row->ids) set(bits.data(), t);
+        exits.insert(exits.end(), in.ends->exits.begin(), in.ends->exits.end());
+      }
+    } else if (Id leaf = counted_state(q); leaf != kNone) {
+      const Interior& in = interior(leaf, false);
+      if (counted_interior(q, leaf, bits, exits)) return in;
+    } else {
+      Row row;
+      build_interior(q, false, row, exits);
+      return {kept(std::move(row)), kept(std::move(exits))};
+    }
+    std::sort(exits.begin(), exits.end());
+    exits.erase(std::unique(exits.begin(), exits.end()), exits.end());
+    return {kept(packed(bits)), kept(std::move(exits))};
+  }
+  // A state of a grammar: its mask over the decoded vocabulary, and prefix by prefix the tokens that have no text there.
+  void outside_interior(Id q, std::vector<std::uint32_t>& bits, std::vector<std::int32_t>& exits) {
+    const Decoded& d = level_.decoded(r_);
+    OutsideLanguage& language = v_.re.language_of(q);
+    decoded_row_.assign(static_cast<std::size_t>(d.words()), 0);
+    language.fill(v_.re.state_of(q), decoded_row_.data());
+    auto allowed = [&](std::int32_t t) { return decoded_row_[t >> 5] >> (t & 31) & 1; };
+    std::copy(decoded_row_.begin(), decoded_row_.begin() + words_, bits.begin());
+    if (size_ & 31) bits.back() &= (1u << (size_ & 31)) - 1;
+    for (const Decoded::Prefix& p : d.prefixes) {
+      if (!p.text.empty() && !allowed(p.token)) continue;
+      Id at = p.text.empty() ? q : kNone;
+      if (at == kNone && !language.marks_end()) at = v_.re.run(q, p.text);
+      bool ends = at == kNone ? allowed(p.ending) : v_.re.nullable(at);
+      if (ends) exits.insert(exits.end(), p.quotes.begin(), p.quotes.end());
+      for (const Decoded::Partial& x : p.partials) {
+        // after a backslash any character may come, and if the text cannot end between two characters another has to
+        bool between = p.text.empty() ? v_.re.is_text(q) : static_cast<unsigned char>(p.text.back()) < 0x80;
+        bool any = x.escape == Reader::kBackslash && r_.spells('u') && between && !ends;
+        if (!any && at == kNone) at = v_.re.run(q, p.text);
+        if (any || r_.escape_live(at, x.escape, x.code))
+          for (std::int32_t t : x.tokens) set(bits.data(), t);
+      }
+      v_.meter_.charge();
+    }
+  }
+  // A state of a grammar, and as many characters as are left to it: the state, if these are not very few.
+  Id counted_state(Id q) {
+    std::vector<Id> parts = v_.re.conjuncts(q);
+    if (parts.size() != 2) return kNone;
+    for (int k = 0; k < 2; ++k)
+      if (v_.re.is_outside(parts[k]) && v_.re.counts_text(parts[1 - k]) && v_.re.bounds(parts[1 - k]).first == 0 &&
+          v_.re.bounds(parts[1 - k]).second >= kFewCharacters)
+        return parts[k];
+    return kNone;
+  }
+  // Of the tokens that the state allows, those go that leave too little room; true if none does. Whether a token leaves enough
+  // for the canonical completion is known of all (`Needs`); the others are tried one by one.
+  bool counted_interior(Id q, Id leaf, std::vector<std::uint32_t>& bits, std::vector<std::int32_t>& exits) {
+    const Decoded& d = level_.decoded(r_);
+    const Interior& in = interior(leaf, false);
+    const Needs& x = needs(leaf);
+    const std::int64_t room = v_.re.bounds(v_.re.conjuncts(q)[v_.re.conjuncts(q)[0] == leaf]).second;
+    bool same = true;
+    copy(in, bits.data());
+    for (auto [need, token] : x.large)
+      if (need > room && token < size_ && !v_.re.live(v_.re.run(q, d.trie->text(token)))) unset(bits.data(), token), same = false;
+    for (const Decoded::Prefix& p : d.prefixes) {
+      bool there = false;
+      for (std::int32_t node : p.quotes) there = there || std::binary_search(in.ends->exits.begin(), in.ends->exits.end(), node);
+      for (const Decoded::Partial& y : p.partials) there = there || (bits[y.tokens[0] >> 5] >> (y.tokens[0] & 31) & 1);
+      if (!there) continue;
+      Id at = v_.re.run(q, p.text);
+      if (v_.re.nullable(at)) exits.insert(exits.end(), p.quotes.begin(), p.quotes.end());
+      for (const Decoded::Partial& y : p.partials) {
+        if (!(bits[y.tokens[0] >> 5] >> (y.tokens[0] & 31) & 1) || r_.escape_live(at, y.escape, y.code)) continue;
+        for (std::int32_t t : y.tokens) unset(bits.data(), t);
+        same = false;
+      }
+    }
+    std::sort(exits.begin(), exits.end());
+    return same && exits == in.ends->exits;
+  }
+  // Of the texts that a state allows: the characters of each, and of the canonical completion after it. Those that are large.
+  struct Needs {
+    std::vector<std::pair<std::int64_t, std::int32_t>> large;  // with the token
+  };
+  const Needs& needs(Id leaf) {
+    auto it = needs_.find(leaf);
+    if (it != needs_.end()) return it->second;
+    const Trie& decoded = *level_.decoded(r_).trie;
+    const TrieView& t = decoded.all;
+    Needs out;
+    auto offer = [&](std::int32_t first, std::int32_t last, std::int64_t rest) {
+      for (std::int32_t k = first; k < last; ++k) {
+        std::int64_t n = rest;
+        for (char b : decoded.text(t.tokens[k])) n += (static_cast<unsigned char>(b) & 0xC0) != 0x80;
+        if (n > kFewCharacters) out.large.emplace_back(n, t.tokens[k]);
+      }
+    };
+    struct Level { std::int32_t stop; Id q; std::int64_t characters; };
+    std::vector<Level> stack{{t.size(), leaf, 0}};
+    std::int64_t visited = 0;
+    for (std::int32_t i = 0; i < t.size();) {
+      while (i >= stack.back().stop) stack.pop_back();
+      ++visited;
+      int b = t.byte[i];
+      Id next = v_.re.live_step(stack.back().q, b);
+      if (next == RegexStore::kEmpty) {
+        i = t.end[i];
+        continue;
+      }
+      std::int64_t characters = stack.back().characters + ((b & 0xC0) != 0x80), rest = v_.re.distance(next);
+      bool below = t.end[i] - i > kWorthwhile && (decoded.subtree_signature[i] & ~v_.re.language_of(next).loops(v_.re.state_of(next))) == 0;
+      std::int64_t most = characters + rest + (below ? decoded.subtree_characters[i] : 0);
+      if (most > kFewCharacters) offer(t.first[i], t.first[below ? t.end[i] : i + 1], rest);
+      if (!below && t.end[i] > i + 1) stack.push_back({t.end[i], next, characters});
+      i = below ? t.end[i] : i + 1;
+    }
+    stats.nodes += visited;
+    v_.meter_.charge(visited);
+    bytes_ += out.large.size() * 16 + 60;
+    return needs_[leaf] = std::move(out);
+  }
+  Row packed(const std::vector<std::uint32_t>& bits) const {
+    Row out;
+    std::int64_t count = 0;
+    for (std::uint32_t w : bits) count += __builtin_popcount(w);
+    if (count > words_ / 4) out.bits = bits;
+    else
+      for (std::int32_t w = 0; w < words_; ++w)
+        for (std::uint32_t x = bits[w]; x; x &= x - 1) out.ids.push_back(w * 32 + __builtin_ctz(x));
+    return out;
+  }
+  // Equal rows, and equal ends, are one.
+  std::shared_ptr<const Row> kept(Row&& row) {
+    std::uint64_t h = mix(row.bits.size(), row.ids.size());
+    for (std::uint32_t w : row.bits) h = mix(h, w);
+    for (std::int32_t t : row.ids) h = mix(h, static_cast<std::uint32_t>(t));
+    for (const std::shared_ptr<const Row>& known : rows_[h])
+      if (*known == row) return known;
+    bytes_ += row.bits.size() * 4 + row.ids.size() * 4 + 150;
+    return rows_[h].emplace_back(std::make_shared<const Row>(std::move(row)));
+  }
+  std::shared_ptr<Ends> kept(std::vector<std::int32_t>&& exits) {
+    std::shared_ptr<Ends>& known = ends_[exits];
+    if (!known) {
+      known = std::make_shared<Ends>();
+      bytes_ += exits.size() * 8 + 300;
+      known->exits = std::move(exits);
+      finish(*known);
+    }
+    return known;
+  }
+  const std::vector<Exit>& exits_of(Ends& inside) {
     if (inside.decoded.size() == inside.exits.size()) return inside.decoded;
     for (std::int32_t node : inside.exits) {
       Config c;
@@ -293,7 +484,7 @@ class MaskBuilder {
     bytes_ += inside.decoded.size() * 120;
     return inside.decoded;
   }
-  std::vector<Exit> exits_of(Interior& inside, const std::string& text) {
+  std::vector<Exit> exits_of(Ends& inside, const std::string& text) {
     exits_of(inside);
     std::vector<Exit> out;
     auto it = inside.by_text.find(text);
@@ -304,6 +495,7 @@ class MaskBuilder {
   // Tokens within `groups` and of at most `characters` characters lead from q to live states: they loop, or they read on
   // in counters that have enough left.
   Region region(Id q, bool raw) {
+    if (v_.re.opaque(q)) return opaque_region(q);
     if (auto one = v_.re.counter(q))
       return {loop_groups(v_.re.repeat(one->body, 0, RegexStore::kUnbounded), raw), one->most < 0 ? INT32_MAX : one->most};
     Region out{loop_groups(q, raw), INT32_MAX};
@@ -316,6 +508,27 @@ class MaskBuilder {
       if (!out.groups) break;
     }
     return out;
+  }
+  // A state of a grammar on whose loops characters are counted, with room for them and the canonical completion.
+  Region opaque_region(Id q) {
+    Region out{0, 0};
+    if (v_.re.is_outside(q)) return {loops_inside(q), INT32_MAX};
+    Id leaf = kNone;
+    std::int64_t room = INT32_MAX;
+    for (Id part : v_.re.conjuncts(q)) {
+      if (leaf == kNone && v_.re.is_outside(part)) leaf = part;
+      else if (v_.re.counts_text(part) && v_.re.bounds(part).first == 0) room = std::min<std::int64_t>(room, v_.re.bounds(part).second);
+      else return out;
+    }
+    if (leaf == kNone || room < v_.re.distance(leaf)) return out;
+    return {loops_inside(leaf), static_cast<std::int32_t>(room - v_.re.distance(leaf))};
+  }
+  // Loops of a state of a grammar on bytes that a string holds as they are.
+  std::uint64_t loops_inside(Id leaf) {
+    std::uint64_t g = v_.re.language_of(leaf).loops(v_.re.state_of(leaf));
+    for (int b : {'"', '\\'}) g &= ~(1ull << groups::of_ascii(b));
+    for (int b = 0; b < 0x20; ++b) g &= ~(1ull << groups::of_ascii(b));
+    return g;
   }
   std::uint64_t loop_groups(Id q, bool raw) {
     std::uint64_t key = static_cast<std::uint64_t>(q) * 2 + raw;
@@ -348,7 +561,7 @@ class MaskBuilder {
     return soon ? &interior(text, raw) : nullptr;
   }
   // Where tokens do not spell every byte: the tokens after which others can finish the text.
-  void build_bounded(Id q, Interior& out) {
+  void build_bounded(Id q, Row& out) {
     const TrieView& t = trie_.all;
     struct Level { std::int32_t stop; Id q; };
     std::vector<Level> stack{{t.size(), q}};
@@ -373,17 +586,16 @@ class MaskBuilder {
       ++i;
     }
   }
-  void build_interior(Id q, bool raw, Interior& out, std::vector<std::int32_t>& exits) {
+  void build_interior(Id q, bool raw, Row& out, std::vector<std::int32_t>& exits) {
     if (raw && r_.concatenations != kNone) return build_bounded(q, out);
     const TrieView& t = trie_.all;
     std::vector<std::uint32_t> bits(static_cast<std::size_t>(words_), 0);
-    std::uint64_t loops = loop_groups(q, raw);
+    std::uint64_t loops = v_.re.opaque(q) ? 0 : loop_groups(q, raw);
     bool dense = __builtin_popcountll(loops & ((1ull << groups::kBroken) - 1)) >= 3;
     const Interior* base = base_of(q, raw);
-    std::int64_t count = 0;
     if (base) {
-      if (!base->bits.empty()) bits = base->bits;
-      else for (std::int32_t token : base->ids) set(bits.data(), token);
+      if (!base->row->bits.empty()) bits = base->row->bits;
+      else for (std::int32_t token : base->row->ids) set(bits.data(), token);
     } else if (dense) {
       const std::uint64_t outside = ~loops;
       for (std::int32_t token = 0; token < size_; ++token)
@@ -417,7 +629,7 @@ class MaskBuilder {
       Likeness like = likeness(next, base_next, i);
       if (like != Likeness::kNo) {
         if (base && next != RegexStore::kEmpty && like == Likeness::kSame)
-          exits.insert(exits.end(), std::lower_bound(base->exits.begin(), base->exits.end(), i), std::lower_bound(base->exits.begin(), base->exits.end(), t.end[i]));
+          exits.insert(exits.end(), std::lower_bound(base->ends->exits.begin(), base->ends->exits.end(), i), std::lower_bound(base->ends->exits.begin(), base->ends->exits.end(), t.end[i]));
         i = t.end[i];
         continue;
       }
@@ -437,11 +649,7 @@ class MaskBuilder {
     }
     stats.nodes += visited;
     v_.meter_.charge(visited);
-    for (std::uint32_t w : bits) count += __builtin_popcount(w);
-    if (count > words_ / 4) out.bits = std::move(bits);
-    else
-      for (std::int32_t w = 0; w < words_; ++w)
-        for (std::uint32_t x = bits[w]; x; x &= x - 1) out.ids.push_back(w * 32 + __builtin_ctz(x));
+    out = packed(bits);
   }
   // Do the tokens below the node fare alike in both states? A counter that holds all their characters is like free text;
   // if it has to read more of them than there are, nothing ends.
@@ -630,12 +838,18 @@ class MaskBuilder {
   }
 
   static constexpr Id kUnknown = -1, kInner = -2;
+  static constexpr std::int32_t kFewCharacters = 48;
   static constexpr std::int32_t kWorthwhile = 8;  // nodes below which a walk is cheaper than asking for a region
   Reader& r_;
   Values& v_;
+  Level& level_;
   const Trie& trie_;
   std::int32_t size_, words_;
   std::unordered_map<Id, std::unique_ptr<Interior>> interiors_, raw_interiors_;
+  std::unordered_map<std::uint64_t, std::vector<std::shared_ptr<const Row>>> rows_;  // of strings of grammars
+  std::map<std::vector<std::int32_t>, std::shared_ptr<Ends>> ends_;
+  std::vector<std::uint32_t> decoded_row_;
+  std::unordered_map<Id, Needs> needs_;  // by state of a grammar
   std::unordered_map<std::uint64_t, std::vector<Outcome>> outcomes_;  // by view of the interior and tracked list
   std::unordered_map<std::uint64_t, std::uint64_t> loops_;
   ListStore keys_;

@@ -224,6 +224,7 @@ class Readings {
   }
   // May the text end here? Open blocks are closed, and the last line is ended if the parser asks for that.
   bool ends_text(Place p) {
+    if (g.end != kNone) return chart.allows(p.set, g.end);
     if (!g.layout.on) return chart.accepts(p.set);
     if (layouts.inside(p.layout)) return false;
     for (Id set : {p.set, chart.go(p.set, chart.lists.add({g.layout.newline}))}) {

@@ -10,6 +10,10 @@
 // Alphabet: bytes that no token contains are removed when an expression is built and are never tried afterwards,
 // so "live" always means: completed by bytes that the vocabulary can spell.
 //
+// A leaf may stand for a state of a language that is not regular (outside.hpp). An expression that holds one is *opaque*: it
+// is derived like any other, live by construction where no intersection or complement is involved, and otherwise searched,
+// after the canonical completion of a leaf was tried. Its `distance` is that of a witness and not always the shortest.
+//
 // Cost: one derivative is O(size of the top of the expression); each is computed once for each class of bytes and
 // stored in the row of its expression. Memory: 40 bytes a node plus 4 bytes for each byte class of a visited row.
 // Not thread-safe.
@@ -18,17 +22,19 @@
 #include <array>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <optional>
 #include <queue>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "automata.hpp"
+#include "outside.hpp"
 #include "utf8.hpp"
 
 namespace constrain {
 
-enum class ReKind : std::uint8_t { Empty, Epsilon, Cat, Alt, And, Not, Repeat, Switch, Path };
+enum class ReKind : std::uint8_t { Empty, Epsilon, Cat, Alt, And, Not, Repeat, Switch, Path, Outside };
 
 class RegexStore {
  public:
@@ -52,9 +58,18 @@ class RegexStore {
   std::size_t count() const { return nodes_.size(); }
   std::size_t bytes() const {
     return nodes_.size() * sizeof(Node) + lists_.bytes() + table_.size() * 4 + rows_.size() * 4 +
-           partitions_.bytes() + automata.bytes();
+           partitions_.bytes() + automata.bytes() + leaves_bytes_;
   }
   const ByteSet& alphabet() const { return alphabet_; }
+
+  // Distances in twelfths of characters instead of bytes, for languages of UTF-8 texts; before the first distance.
+  static constexpr std::int64_t kCharacter = 12;
+  void count_characters() { by_characters_ = true; }
+  // What a byte adds to a distance: a character of n bytes has one of kCharacter - 3 (n - 1), and n - 1 of 3.
+  std::int64_t weight(int b) const {
+    if (!by_characters_) return 1;
+    return b < 0x80 ? kCharacter : b < 0xC0 || b >= 0xF0 ? 3 : b < 0xE0 ? kCharacter - 3 : kCharacter - 6;
+  }
 
   // ------------------------------------------------------------------ constructors
   Id byte_set(ByteSet s) {
@@ -72,37 +87,7 @@ class RegexStore {
   }
 
   // Any one of `strings`: a trie with shared suffixes, built in one pass over the sorted strings. O(total bytes).
-  Id strings(std::vector<std::string_view> strings) {
-    std::sort(strings.begin(), strings.end());
-    struct Open {
-      bool accepts;
-      std::vector<Id> edges;  // lo, hi, child
-    };
-    std::vector<Open> open(1);
-    std::string_view before;
-    auto close_to = [&](std::size_t depth) {
-      while (open.size() > depth + 1) {
-        Open last = std::move(open.back());
-        open.pop_back();
-        Id child = switch_node(last.accepts, last.edges);
-        int b = static_cast<unsigned char>(before[open.size() - 1]);
-        if (child != kEmpty && has(alphabet_, b)) {
-          open.back().edges.insert(open.back().edges.end(), {b, b, child});
-        }
-      }
-    };
-    for (std::string_view s : strings) {
-      meter_.charge(static_cast<std::int64_t>(s.size()) + 1);
-      std::size_t common = 0;
-      while (common < before.size() && common < s.size() && before[common] == s[common]) ++common;
-      close_to(common);
-      while (open.size() <= s.size()) open.push_back(Open{false, {}});
-      open.back().accepts = true;
-      before = s;
-    }
-    close_to(0);
-    return switch_node(open[0].accepts, open[0].edges);
-  }
+  Id strings(std::vector<std::string_view> strings);
 
   // UTF-8 encodings of the code points in sorted, disjoint ranges; surrogates are left out.
   Id char_class(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& ranges) {
@@ -133,6 +118,7 @@ class RegexStore {
     Id made = intern(ReKind::Cat, nodes_[a].nullable && nodes_[b].nullable, a, b, 0, {});
     nodes_[made].is_text = nodes_[a].is_text && nodes_[b].is_text;
     nodes_[made].simple = nodes_[a].simple && nodes_[b].simple;
+    nodes_[made].opaque = nodes_[a].opaque || nodes_[b].opaque;
     return made;
   }
 
@@ -159,15 +145,17 @@ class RegexStore {
     if (kept.empty()) return kEmpty;
     if (kept.size() == 1) return kept[0];
     meter_.charge(static_cast<std::int64_t>(kept.size()));
-    bool nul = false, text = true, simple = true;
+    bool nul = false, text = true, simple = true, opaque = false;
     for (Id p : kept) {
       nul |= nodes_[p].nullable;
       text &= nodes_[p].is_text;
       simple &= nodes_[p].simple;
+      opaque |= nodes_[p].opaque;
     }
     Id made = intern(ReKind::Alt, nul, 0, 0, 0, kept);
     nodes_[made].is_text = text;
     nodes_[made].simple = simple;
+    nodes_[made].opaque = opaque;
     return made;
   }
 
@@ -178,6 +166,7 @@ class RegexStore {
     parts.erase(std::remove(parts.begin(), parts.end(), kAll), parts.end());
     if (parts.empty()) return kAll;
     if (parts[0] == kEmpty) return kEmpty;
+    if (undoes_complement(parts)) return conj(std::move(parts));
     if (parts[0] == kEpsilon) {
       for (Id p : parts)
         if (!nodes_[p].nullable) return kEmpty;
@@ -195,15 +184,17 @@ class RegexStore {
     for (Id p : parts)
       if (nodes_[p].kind == ReKind::Not && std::binary_search(parts.begin(), parts.end(), nodes_[p].a)) return kEmpty;
     meter_.charge(static_cast<std::int64_t>(parts.size()));
-    bool nul = true;
+    bool nul = true, opaque = false;
     text = false;
     for (Id p : parts) {
       nul &= nodes_[p].nullable;
       text |= nodes_[p].is_text;
+      opaque |= nodes_[p].opaque;
     }
     Id made = intern(ReKind::And, nul, 0, 0, 0, parts);
     nodes_[made].is_text = text;
     nodes_[made].simple = false;
+    nodes_[made].opaque = opaque;
     return made;
   }
 
@@ -211,6 +202,7 @@ class RegexStore {
     if (nodes_[a].kind == ReKind::Not) return nodes_[a].a;
     Id made = intern(ReKind::Not, !nodes_[a].nullable, a, 0, 0, {});
     nodes_[made].simple = false;
+    nodes_[made].opaque = nodes_[a].opaque;
     return made;
   }
 
@@ -229,6 +221,7 @@ class RegexStore {
     Id made = intern(ReKind::Repeat, lo == 0, a, lo, hi, {});
     nodes_[made].is_text = nodes_[a].is_text;
     nodes_[made].simple = nodes_[a].simple;
+    nodes_[made].opaque = nodes_[a].opaque;
     return made;
   }
 
@@ -241,64 +234,42 @@ class RegexStore {
     nodes_[made].simple = false, nodes_[made].distance = nodes_[made].bound = d;
     return made;
   }
-  // The union of a trie with one more string: the canonical trie of the larger set. O(length * fan-out).
-  Id insert_string(Id trie, std::string_view s) {
-    std::vector<Id> path{trie};
-    for (char c : s) {
-      Id at = path.back(), next = kEmpty;
-      if (at != kEmpty && nodes_[at].kind == ReKind::Switch) next = child(at, static_cast<unsigned char>(c));
-      path.push_back(next);
-    }
-    Id built = switch_node(true, edges_of(path.back()));
-    for (std::size_t i = s.size(); i-- > 0;) {
-      int b = static_cast<unsigned char>(s[i]);
-      std::vector<Id> edges = edges_of(path[i]), out;
-      bool placed = false;
-      for (std::size_t k = 0; k < edges.size(); k += 3) {
-        Id lo = edges[k], hi = edges[k + 1], target = edges[k + 2];
-        if (!placed && b < lo) out.insert(out.end(), {b, b, built}), placed = true;
-        if (b < lo || b > hi) {
-          out.insert(out.end(), {lo, hi, target});
-          continue;
-        }
-        if (lo < b) out.insert(out.end(), {lo, b - 1, target});
-        out.insert(out.end(), {b, b, built});
-        if (b < hi) out.insert(out.end(), {b + 1, hi, target});
-        placed = true;
-      }
-      if (!placed) out.insert(out.end(), {b, b, built});
-      built = switch_node(path[i] != kEmpty && nodes_[path[i]].nullable, out);
-    }
-    return built;
+
+  // ------------------------------------------------------------------ languages that are read elsewhere
+  OutsideSource* source = nullptr;  // of the languages that tables refer to; none: where strings are not decoded
+
+  Id add_language(OutsideLanguage& language) {
+    languages_.push_back(&language);
+    leaves_.emplace_back();
+    return static_cast<Id>(languages_.size()) - 1;
   }
+  // A state of a language of UTF-8 texts; kEmpty for state 0. `left`: bytes that the character in progress still has, which
+  // the state determines.
+  Id outside(Id language, Id state, int left = 0);
+  bool opaque(Id r) const { return nodes_[r].opaque; }
+  bool is_outside(Id r) const { return nodes_[r].kind == ReKind::Outside; }
+  bool is_text(Id r) const { return nodes_[r].is_text; }
+  OutsideLanguage& language_of(Id leaf) { return *languages_[nodes_[leaf].a]; }
+  Id state_of(Id leaf) const { return nodes_[leaf].b; }
+  // Is some word begun by the code point in one of the ranges?
+  bool begins_among(Id r, const std::vector<std::pair<std::uint32_t, std::uint32_t>>& ranges);
+  // The operands of a union; else the expression itself.
+  std::vector<Id> alternatives(Id r) const {
+    if (nodes_[r].kind != ReKind::Alt) return {r};
+    return {lists_.begin(nodes_[r].list), lists_.end(nodes_[r].list)};
+  }
+
+  // The union of a trie with one more string: the canonical trie of the larger set. O(length * fan-out).
+  Id insert_string(Id trie, std::string_view s);
 
   // Calls f(prefix + word) for each word of a finite trie (no repeats below it).
   template <class F>
-  void each_word(Id trie, std::string word, F&& f) {
-    struct Level { Id node; std::size_t edge; int byte; };
-    std::vector<Level> stack{{trie, 0, -1}};
-    if (trie != kEmpty && nodes_[trie].nullable) f(word);
-    while (!stack.empty()) {
-      Level& top = stack.back();
-      std::vector<Id> edges = edges_of(top.node);
-      if (top.edge < edges.size() && top.byte >= edges[top.edge + 1]) top.edge += 3, top.byte = -1;
-      if (top.edge >= edges.size()) {
-        stack.pop_back();
-        if (!stack.empty()) word.pop_back();
-        continue;
-      }
-      top.byte = top.byte < 0 ? edges[top.edge] : top.byte + 1;
-      Id child = edges[top.edge + 2];
-      word.push_back(static_cast<char>(top.byte));
-      if (nodes_[child].nullable) f(word);
-      stack.push_back({child, 0, -1});
-      meter_.charge();
-    }
-  }
+  void each_word(Id trie, std::string word, F&& f);
 
   // ------------------------------------------------------------------ the automaton
   // The derivative of `r` by byte `b`.
   Id step(Id r, int b) {
+    if (nodes_[r].kind == ReKind::Outside) return has(alphabet_, b) ? derive(r, b) : kEmpty;
     if (nodes_[r].row == kNone) open_row(r);
     const Node& n = nodes_[r];
     std::int32_t& cell = rows_[static_cast<std::size_t>(n.row) + partitions_[n.partition].cls[b]];
@@ -332,13 +303,16 @@ class RegexStore {
   bool live(Id r) {
     if (r == kEmpty) return false;
     if (nodes_[r].simple) return true;
+    if (nodes_[r].opaque) return opaque_live(r);
     return distance(r) >= 0;
   }
 
   // Bytes of a shortest string, or -1 if there is none. Exact shortest distances, so that one byte of a shortest
-  // string always leads to an expression whose distance is smaller by one.
+  // string always leads to an expression whose distance is smaller by one. Of opaque expressions: of a string that is a
+  // function of the expression, and `first_byte` leads to a smaller distance.
   std::int64_t distance(Id r) {
     if (nodes_[r].distance != kUnknown) return nodes_[r].distance;
+    if (nodes_[r].opaque) return opaque_distance(r);
     if (nodes_[r].simple) return simple_distance(r);
     return search_distance(r);
   }
@@ -347,6 +321,7 @@ class RegexStore {
   int first_byte(Id r) {
     std::int64_t d = distance(r);
     if (d <= 0) return -1;
+    if (nodes_[r].opaque) return opaque_first_byte(r, d);
     if (nodes_[r].row == kNone) open_row(r);
     const Partitions::Classes& p = partitions_[nodes_[r].partition];
     std::vector<std::uint8_t> reps = p.representative;
@@ -355,7 +330,9 @@ class RegexStore {
       int b = partitions_.first(nodes_[r].partition, rep, alphabet_);
       if (b < 0) continue;
       Id next = step(r, b);
-      if (next != kEmpty && distance(next) == d - 1 && (best < 0 || b < best)) best = b;
+      if (next == kEmpty || (best >= 0 && b > best)) continue;
+      std::int64_t rest = distance(next);
+      if (rest >= 0 && rest <= d - weight(b)) best = b;
     }
     return best;
   }
@@ -373,6 +350,7 @@ class RegexStore {
 
   // min(cap, number of strings): takes shortest strings away one by one. Charged.
   std::int64_t count_words(Id r, std::int64_t cap) {
+    if (nodes_[r].opaque) return count_prefixes(r, cap);
     std::int64_t found = 0;
     for (Id taken = kEmpty, left = r; found < cap && live(left); ++found) {
       taken = insert_string(taken, shortest(left));
@@ -384,8 +362,7 @@ class RegexStore {
   // Calls f(byte, width) for one byte of each class of spellable bytes; `width` is the size of the class.
   template <class F>
   void each_class(Id r, F f) {
-    if (nodes_[r].row == kNone) open_row(r);
-    Id partition = nodes_[r].partition;
+    Id partition = this->partition(r);
     int n = static_cast<int>(partitions_[partition].representative.size());
     std::array<int, 256> first, width;
     first.fill(-1);
@@ -453,6 +430,7 @@ class RegexStore {
  private:
   static constexpr std::int32_t kNotYet = -2;
   static constexpr std::int64_t kUnknown = -3;
+  static constexpr Id kUnsought = -2;
 
   struct Node {
     ReKind kind = ReKind::Empty;
@@ -460,10 +438,15 @@ class RegexStore {
     bool is_char = false;  // exactly one code point
     bool is_text = false;  // only whole, valid UTF-8
     bool simple = true;    // no And, no Not: live unless Empty
-    Id a = 0, b = 0, c = 0;  // Cat: a b; Not: a; Repeat: a, least b, most c; Path: automaton a from b to c
+    bool opaque = false;   // holds a state of a language that is read elsewhere
+    std::int8_t lives = 0;   // opaque: 1 live, -1 not; 0: not known yet
+    Id a = 0, b = 0, c = 0;  // Cat: a b; Not: a; Repeat: a, least b, most c;
+                             // Path: automaton a from b to c; Outside: language a, state b, bytes left c
     Id list = 0;             // Alt, And: operands; Switch: lo hi child ...
     Id partition = kNone, row = kNone;
     std::uint64_t hash = 0;
+    Id witness = kUnsought;  // opaque And: the operand whose canonical completion is a string of all, or kNone
+    std::int16_t first = -1;  // opaque: the first byte of the canonical string, if it was searched for
     std::int64_t distance = kUnknown, bound = kUnknown;
   };
   Id intern(ReKind kind, bool nullable, Id a, Id b, Id c, const std::vector<Id>& list) {
@@ -508,13 +491,15 @@ class RegexStore {
       else merged.insert(merged.end(), {edges[k], edges[k + 1], edges[k + 2]});
     }
     Id made = intern(ReKind::Switch, nullable, 0, 0, 0, merged);
-    bool text = true, simple = true;
+    bool text = true, simple = true, opaque = false;
     for (std::size_t k = 0; k < merged.size(); k += 3) {
       text &= merged[k + 1] < 0x80 && nodes_[merged[k + 2]].is_text;
       simple &= nodes_[merged[k + 2]].simple;
+      opaque |= nodes_[merged[k + 2]].opaque;
     }
     nodes_[made].is_text |= text;
     nodes_[made].simple = simple;
+    nodes_[made].opaque = opaque;
     return made;
   }
   Id switch_on(const ByteSet& s, Id child) {
@@ -557,57 +542,10 @@ class RegexStore {
     return switch_node(false, edges);
   }
   // The union of switches, edge by edge; children of overlapping edges are united too.
-  Id merge_switches(std::vector<Id> parts) {
-    parts.erase(std::remove(parts.begin(), parts.end(), kEmpty), parts.end());
-    if (parts.empty()) return kEmpty;
-    if (parts.size() == 1) return parts[0];
-    std::vector<int> cuts;
-    bool nul = false;
-    for (Id p : parts) {
-      if (p == kEpsilon) {
-        nul = true;
-        continue;
-      }
-      nul |= nodes_[p].nullable;
-      for (const Id* e = lists_.begin(nodes_[p].list); e != lists_.end(nodes_[p].list); e += 3) {
-        cuts.push_back(e[0]);
-        cuts.push_back(e[1] + 1);
-      }
-    }
-    std::sort(cuts.begin(), cuts.end());
-    cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
-    std::vector<Id> edges;
-    for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
-      std::vector<Id> under;
-      for (Id p : parts) {
-        if (p == kEpsilon) continue;
-        Id c = child(p, cuts[i]);
-        if (c != kEmpty) under.push_back(c);
-      }
-      if (under.empty()) continue;
-      std::sort(under.begin(), under.end());
-      under.erase(std::unique(under.begin(), under.end()), under.end());
-      bool all_switches = true;
-      for (Id u : under) all_switches &= nodes_[u].kind == ReKind::Switch || u == kEpsilon;
-      Id target = under.size() == 1 ? under[0] : all_switches ? merge_switches(under) : alt(under);
-      edges.insert(edges.end(), {cuts[i], cuts[i + 1] - 1, target});
-    }
-    return switch_node(nul, edges);
-  }
+  Id merge_switches(std::vector<Id> parts);
 
   // ------------------------------------------------------------------ UTF-8
-  void add_utf8(std::vector<Id>& out, std::uint32_t lo, std::uint32_t hi) {
-    utf8::each_box(lo, hi, [&](const unsigned char* first, const unsigned char* last, int n) {
-      Id rest = kEpsilon;
-      for (int i = n - 1; i >= 0; --i) {
-        ByteSet s{};
-        for (int x = first[i]; x <= last[i]; ++x)
-          if (has(alphabet_, x)) put(s, x);
-        rest = switch_on(s, rest);
-      }
-      if (rest != kEmpty) out.push_back(rest);
-    });
-  }
+  void add_utf8(std::vector<Id>& out, std::uint32_t lo, std::uint32_t hi);
 
   // ------------------------------------------------------------------ Boolean rewrites
   void flatten(std::vector<Id>& parts, ReKind kind) {
@@ -641,6 +579,18 @@ class RegexStore {
     parts.erase(std::remove_if(parts.begin(), parts.end(), [&](Id p) { return p != text_ && nodes_[p].is_text; }), parts.end());
     if (found) parts.push_back(text_);
     return found || parts.size() != before;
+  }
+  // text & ~(text & ~x) = text & x for an opaque x, whose complement would have to be searched. True if `parts` changed.
+  bool undoes_complement(std::vector<Id>& parts) const {
+    if (!std::binary_search(parts.begin(), parts.end(), text_)) return false;
+    for (Id& p : parts) {
+      if (!nodes_[p].opaque || nodes_[p].kind != ReKind::Not) continue;
+      std::vector<Id> two = conjuncts(nodes_[p].a);
+      if (two.size() != 2) continue;
+      Id other = two[0] == text_ ? two[1] : two[1] == text_ ? two[0] : kEmpty;
+      if (nodes_[other].kind == ReKind::Not) return p = nodes_[other].a, true;
+    }
+    return false;
   }
   // x{a,b} & any{c,d} = x{max, min} for a character class x: length bounds cost no product.
   void merge_counters(std::vector<Id>& parts) {
@@ -697,6 +647,12 @@ class RegexStore {
         break;
       }
       case ReKind::Path: made = partitions_.add(automata.row(n.a, n.b)); break;
+      case ReKind::Outside: {
+        std::array<int, 256> key;
+        for (int b = 0; b < 256; ++b) key[b] = b;
+        made = partitions_.add(key);
+        break;
+      }
     }
     nodes_[r].partition = made;
     return made;
@@ -716,6 +672,10 @@ class RegexStore {
       case ReKind::Switch: return child(r, b);
       case ReKind::Not: return negate(step(n.a, b));
       case ReKind::Path: return path(n.a, automata.next(n.a, n.b, b), n.c);
+      case ReKind::Outside: {
+        int left = b < 0x80 ? 0 : b < 0xC0 ? n.c - 1 : b < 0xE0 ? 1 : b < 0xF0 ? 2 : 3;
+        return outside(n.a, languages_[n.a]->step(n.b, b), left);
+      }
       case ReKind::Cat: {
         Id first = cat(step(n.a, b), n.b);
         if (!nodes_[n.a].nullable) return first;
@@ -789,7 +749,7 @@ class RegexStore {
           }
           distance(c);
         }
-        std::int64_t x = saturate(nodes_[c].distance + 1);
+        std::int64_t x = nodes_[c].distance < 0 ? -1 : saturate(nodes_[c].distance + weight(edges[k - 2]));
         if (x > 0 && (d < 0 || x < d)) d = x;
       }
       if (ready) nodes_[r].distance = d;
@@ -803,10 +763,11 @@ class RegexStore {
     const Node n = nodes_[r];
     std::int64_t d = 0;
     if (n.nullable) d = 0;
-    else if (n.simple) d = distance(r);
+    else if (n.simple && !n.opaque) d = distance(r);
+    else if (n.kind == ReKind::Outside) d = languages_[n.a]->bound(n.b);
     else if (n.kind == ReKind::Cat) d = add(bound(n.a), bound(n.b));
     else if (n.kind == ReKind::Repeat) d = n.b == 0 ? 0 : add(bound(n.a), n.b - 1);
-    else if (n.kind == ReKind::Switch) d = 1;
+    else if (n.kind == ReKind::Switch) d = by_characters_ ? 3 : 1;
     else if (n.kind == ReKind::Alt) {
       d = -1;
       for (std::size_t i = 0; i < lists_.size(n.list); ++i) {
@@ -818,6 +779,7 @@ class RegexStore {
         std::int64_t x = bound(lists_.begin(n.list)[i]);
         d = x < 0 ? -1 : std::max(d, x);
       }
+      if (n.opaque && !fits(r)) d = -1;
     }
     nodes_[r].bound = d;
     return d;
@@ -868,7 +830,7 @@ class RegexStore {
       }
       each_class(here.node, [&](int b, int) {
         Id next = step(here.node, b);
-        if (next != kEmpty) offer(next, top.at, here.depth + 1);
+        if (next != kEmpty) offer(next, top.at, here.depth + weight(b));
       });
     }
     if (best == INT64_MAX) {
@@ -880,8 +842,40 @@ class RegexStore {
     return best;
   }
 
+  // ------------------------------------------------------------------ opaque expressions
+  bool begins_within(Id r, const unsigned char* first, const unsigned char* last, int n);
+  // The state among the operands of an intersection whose canonical completion all others accept: the shortest, kNone if
+  // there is none. O(operands * bytes of the completions).
+  Id witness(Id r);
+  // If `r` is a state and a number of characters that its canonical completion falls short of, and there is a place on the way
+  // at which a character may be repeated: the state. Then that is done at the first such place.
+  struct Padded {
+    Id leaf = kNone;
+    std::int64_t missing = 0;  // characters
+  };
+  Padded padded(Id r);
+  // Has `r` a string without a search?
+  bool plainly_live(Id r);
+  // Is there room for the states of an intersection in the numbers of characters that it allows?
+  bool fits(Id r);
+  bool opaque_live(Id root);
+  // Best-first search for a string; what is found to be dead is remembered for every expression visited.
+  bool opaque_search(Id root);
+  std::int64_t opaque_distance(Id r);
+  // The distance of what is not plainly live: by the fewest bytes to what is, and of these ways the one of least distance. Both
+  // are functions of the expression, which a search for the shortest string would be too, at a price. Layer by layer.
+  std::int64_t find_plain(Id root);
+  bool plain(Id r) { return nodes_[r].opaque && nodes_[r].kind != ReKind::Alt ? plainly_live(r) : live(r); }
+  int opaque_first_byte(Id r, std::int64_t d);
+  // min(cap, number of strings) by prefixes: distinct live prefixes of one length begin distinct strings.
+  std::int64_t count_prefixes(Id root, std::int64_t cap);
+
   ByteSet alphabet_;
   Meter& meter_;
+  std::vector<OutsideLanguage*> languages_;
+  std::vector<std::vector<Id>> leaves_;  // by language and state: its expression
+  std::size_t leaves_bytes_ = 0;
+  bool by_characters_ = false;
   std::deque<Node> nodes_;
   ListStore lists_;
   std::vector<Id> table_;
@@ -891,3 +885,6 @@ class RegexStore {
 };
 
 }  // namespace constrain
+
+#include "opaque.hpp"
+#include "switches.hpp"

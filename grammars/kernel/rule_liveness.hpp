@@ -180,8 +180,8 @@ class RuleLiveness : public Readings {
         for (const Alternative& x : next) {
           std::int64_t rest = x.phase == kFresh && chart.dead(x.set) ? Rules::kInfinite : bound(x);
           if (rest >= Rules::kInfinite || !seen.insert(intern(x)).second) continue;
-          nodes.push_back({intern(x), node.depth + 1, node.byte < 0 ? b : node.byte});
-          queue.emplace(node.depth + 1 + rest, nodes.size() - 1);
+          nodes.push_back({intern(x), node.depth + re_.weight(b), node.byte < 0 ? b : node.byte});
+          queue.emplace(node.depth + re_.weight(b) + rest, nodes.size() - 1);
         }
       }
     }

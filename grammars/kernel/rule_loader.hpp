@@ -15,7 +15,8 @@ class RuleLoader {
   RuleLoader(const Loader& loader, RegexStore& re, Meter& meter) : loader_(loader), re_(re), meter_(meter) {}
 
   // `specials`: ids of special tokens by name. Throws SourceError for what is no grammar, or asks for an unknown token.
-  LoadedRules load(Id root, const std::unordered_map<std::string, std::vector<std::int32_t>>& specials) {
+  // `inside`: the grammar is of UTF-8 texts inside JSON strings; it marks their end (`Rules::end`) if it has no layout.
+  LoadedRules load(Id root, const std::unordered_map<std::string, std::vector<std::int32_t>>& specials, bool inside = false) {
     const PackedNode& n = loader_.node(root);
     x_ = n.operands, left_ = n.count;
     LoadedRules out;
@@ -42,7 +43,12 @@ class RuleLoader {
     }
     layout(g, static_cast<Id>(terminals));
     spacing(g, terminals);
-    g.build(symbol(start), static_cast<std::size_t>(nonterminals), all, meter_);
+    Id first = symbol(start);
+    if (inside) {
+      check_text(g);
+      if (!g.layout.on) first = mark_end(g, first, nonterminals++, all);
+    }
+    g.build(first, static_cast<std::size_t>(nonterminals), all, meter_);
     return out;
   }
 
@@ -84,6 +90,30 @@ class RuleLoader {
       case TerminalKind::Never: t.cost = Rules::kInfinite, out.rules.refuses = true; break;
     }
     out.rules.terminals.push_back(t);
+  }
+  // Whole characters only: what a JSON string holds is text, and a byte of no text can mark its end.
+  void check_text(const Rules& g) {
+    for (const Terminal& t : g.terminals)
+      for (Id r : {t.regex, t.unless})
+        if (t.kind == TerminalKind::Regex && r != kNone && !re_.is_text(r) && re_.live(re_.conj({r, re_.negate(re_.text())})))
+          throw SourceError(1, "a grammar inside a JSON string with a terminal of bytes that are not whole characters");
+  }
+  // Adds the terminal of the end, after the others, and the rule of a new start: the old one, then the end. Returns it.
+  Id mark_end(Rules& g, Id start, std::int64_t nonterminals, std::vector<std::pair<Id, std::vector<Id>>>& all) {
+    Id end = static_cast<Id>(g.terminals.size());
+    auto moved = [&](Id s) { return s < end ? s : s + 1; };
+    for (auto& [head, body] : all) {
+      head = moved(head);
+      for (Id& s : body) s = moved(s);
+    }
+    for (Id& s : g.ignored) s = moved(s);
+    Terminal t;
+    t.regex = re_.literal(std::string_view(reinterpret_cast<const char*>(&Rules::kEndByte), 1));
+    g.terminals.push_back(t);
+    g.end = end;
+    Id top = end + 1 + static_cast<Id>(nonterminals);
+    all.emplace_back(top, std::vector<Id>{moved(start), end});
+    return top;
   }
   void layout(Rules& g, Id terminals) {
     if (!next()) return;

@@ -93,6 +93,16 @@ class RuleReader : public RuleLiveness {
       if (!c) throw std::logic_error("the canonical completion left the language");
     }
   }
+  // The next byte of the canonical completion of a grammar without special tokens; -1: the text may end here.
+  int next_byte(Id c) { return next_symbol(c); }
+  // No completion of `c` has a smaller distance. The end that a grammar inside a string marks is no part of the text, and the
+  // last line of a layout may go without its end.
+  std::int64_t least(Id c) {
+    std::int64_t best = Rules::kInfinite;
+    for (const Alternative& a : alternatives(c)) best = std::min(best, bound(a));
+    std::int64_t free = g.end != kNone ? g.terminals[g.end].cost : g.layout.on ? g.terminals[g.layout.newline].cost : 0;
+    return std::max<std::int64_t>(0, best - free);
+  }
   std::size_t bytes() const { return RuleLiveness::bytes() + configs_.bytes() + steps_.size() * 40; }
 
  private:

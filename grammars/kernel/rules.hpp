@@ -36,12 +36,14 @@ struct LayoutRule {
 class Rules {
  public:
   static constexpr Id kEnd = -1;
+  static constexpr unsigned char kEndByte = 0xFF;  // in no text of UTF-8
   static constexpr std::int64_t kInfinite = std::int64_t{1} << 50;
   static constexpr std::size_t kAdjacencyBits = std::size_t{1} << 28;
 
   std::vector<Terminal> terminals;
   bool longest = true;
   bool refuses = false;  // is there a terminal of kind Never?
+  Id end = kNone;         // terminal of kEndByte, if the grammar marks the end of its texts; for grammars inside strings
   Id start_dot = 0;  // of the rule S' -> start
   std::vector<Id> symbol;            // by dot
   std::vector<Id> head;              // by dot: nonterminal symbol of its rule

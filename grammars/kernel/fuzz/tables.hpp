@@ -388,7 +388,7 @@ inline std::string quoted(const std::string& s) {
 inline std::string shown(const Case& c) {
   std::ostringstream out;
   out << "  tokens = [";
-  for (const std::string& t : c.tokens) out << quoted(t) << ", ";
+  for (const std::string& t : c.tokens) out << fuzz::quoted(t) << ", ";
   out << "]; ends = [";
   for (std::int32_t e : c.ends) out << e << ", ";
   out << "]\n  raw=" << c.mode.raw << " plain=" << c.mode.plain << " ordered=" << c.mode.ordered << " digits=" << c.mode.number_digits
