@@ -16,7 +16,7 @@ import sampling_truth as truth
 from decoders.sampling import walks
 from decoders.sampling.arithmetic import arithmetic
 from decoders.sampling.awrs import awrs
-from decoders.sampling.lookahead import LookAhead, lookahead
+from decoders.sampling.lookahead import lookahead
 from decoders.sampling.markov import markov
 from decoders.sampling.masked import asap, masked
 from decoders.sampling.registry import run
@@ -25,6 +25,7 @@ from decoders.sampling.result import NO_MASS, SamplingError
 from decoders.sampling.smc import smc
 from decoders.sampling.target import Target
 from decoders.sampling.trie import lockstep, tilt
+from decoders.sampling.values import LookAhead
 from decoders.toy import TableAutomaton, TableModel
 
 GATE = 3.3  # z-score; p > 1e-3 with room for several tests

@@ -12,12 +12,14 @@ import sampling_truth as truth
 import constrain
 from decoders.sampling.arithmetic import arithmetic
 from decoders.sampling.control import controlled
-from decoders.sampling.lookahead import LookAhead, lookahead
+from decoders.sampling.lookahead import lookahead
 from decoders.sampling.masked import asap, masked
+from decoders.sampling.mixture import mixed
 from decoders.sampling.rejection import cars
 from decoders.sampling.smc import smc
 from decoders.sampling.surrogate import Surrogate
-from decoders.sampling.walks import defended, guided, run_round
+from decoders.sampling.values import LookAhead
+from decoders.sampling.walks import guided, run_round
 
 
 def error(result, suite) -> float:
@@ -73,9 +75,9 @@ def test_the_true_bigram_as_surrogate_has_no_variance():
     trie = suites.fresh(target)
     trie.expand_frontier(40)  # every last token is seen
     ahead = LookAhead(trie, "bigram")
-    ahead.surrogate = Surrogate(trie, "bigram", floor=0.0)
-    for node in trie.nodes:
-        node.log_value = ahead.surrogate.log_futures(node)
+    assert ahead.power == pytest.approx(1.0, abs=0.02)  # fitted: nothing to correct
+    ahead.surrogate, ahead.power = Surrogate(trie, "bigram", floor=0.0), 1.0
+    ahead.revalue()
     rng = np.random.default_rng(8)
     draws = run_round(trie, [guided(trie, ahead.rule, rng) for _ in range(1500)])
     assert [math.exp(d.log_weight) for d in draws] == pytest.approx([suite.z] * 1500, rel=1e-9)
@@ -108,14 +110,15 @@ def test_a_share_of_masked_walks_bounds_the_weights_of_a_wrong_rule():
         return weights
 
     defence = 0.1
-    draws = run_round(trie, [defended(trie, wrong, defence, rng) for _ in range(6000)])
+    rules = (wrong, lambda node: node.p)
+    draws = run_round(trie, [mixed(trie, rules, np.array([1 - defence, defence]), rng) for _ in range(6000)])
     w = np.exp([d.log_weight for d in draws])
     assert abs(w.mean() / suite.z - 1) < 4 * w.std() / math.sqrt(len(w)) / suite.z
     for d in draws[:500]:
         if d.tokens is not None:
             assert d.log_weight <= math.log(suite.texts[d.tokens][1] / defence) + 1e-9
     # control: without them the estimate misses what the rule avoids
-    bare = run_round(trie, [defended(trie, wrong, 1e-12, rng) for _ in range(6000)])
+    bare = run_round(trie, [mixed(trie, (wrong,), np.ones(1), rng) for _ in range(6000)])
     assert np.exp([d.log_weight for d in bare]).mean() < 0.5 * suite.z
 
 
@@ -136,8 +139,13 @@ def test_look_ahead_exhausts_small_languages_and_puts_texts_back():
     assert np.exp(result.log_z) == pytest.approx(float(suite.z))
     assert result.stderr == 0.0
     assert result.weights == pytest.approx([float(suite.target[x]) for x in result.sequences])
+    # the trie knows them all: nothing is left to draw
     again = lookahead(trie, 5, np.random.default_rng(1))
-    assert len(again) == 5
+    assert (len(again), again.draws, again.counts.model_calls) == (17, 0, 0)
+    assert again.log_z == pytest.approx(math.log(suite.z))
+    # and they are back in for all others
+    assert len(cars(trie, 5, np.random.default_rng(1))) == 5
+    assert trie.root.log_future == pytest.approx(math.log(suite.z))
 
 
 def test_look_ahead_is_ahead_at_equal_model_calls():
