@@ -138,7 +138,7 @@ class Samples:
                 return "one run has no standard error"
             if self.stderr is not None and self.stderr > 0.5:
                 return f"log Z is uncertain by {self.stderr:.1f}: a few weights may hide most of the target"
-            if self.ess < max(2.0, 0.1 * len(self)):
+            if (self.stderr is None or self.stderr > 0.1) and self.ess < max(2.0, 0.1 * len(self)):
                 return f"low effective sample size: {len(self)} weighted samples are worth {self.ess:.1f}"
         if self.law == "asymptotic":
             return "the target only in the limit of steps; nothing measures how far this run is from it"

@@ -65,39 +65,44 @@ class LookAhead:
             if graph.edges < 2 * graph.max_edges:
                 graph.explore_state(q)
         self.surrogate = Surrogate(self.trie, self.kind)
-        self._calibrate()
-        self.revalue()
+        psi = {id(node): self.surrogate.log_futures(node) for node in self.trie.nodes}
+        self.power = self._fitted_power(psi)
+        self._value(psi)
 
     def revalue(self) -> None:
-        """Value all nodes afresh, children before parents. Cost: O(token probabilities held)."""
+        """Value all nodes afresh. Cost: O(token probabilities held)."""
+        self._value({id(node): self.surrogate.log_futures(node) for node in self.trie.nodes})
+
+    def _value(self, psi: dict[int, Floats]) -> None:
+        """Children come after their parents among the nodes, and are valued before them."""
         for node in self.trie.nodes:
-            node.log_value = self.power * self.surrogate.log_futures(node)
+            node.log_value = self.power * psi[id(node)]
         for node in reversed(self.trie.nodes):
             self._learn_at(node)
 
-    def _calibrate(self) -> None:
-        """Fit the power of psi to the nodes' own values: least squares of log V on log psi, and one average node for 1.
+    def _fitted_power(self, psi: dict[int, Floats]) -> float:
+        """Least squares of the nodes' own log V on log psi, and one average node that says 1.
 
-        Values depend on the power through what is not visited, so this is done twice.
+        The nodes' values depend on the power through what is not visited, so this is done twice.
         """
-        psi = {id(node): self.surrogate.log_futures(node) for node in self.trie.nodes}
-        self.power = 1.0
+        power = 1.0
         for _ in range(2):
-            value = {key: self.power * logs for key, logs in psi.items()}
-            x, y = [], []
+            value = {key: power * logs for key, logs in psi.items()}
+            promised, kept = [], []
             for node in reversed(self.trie.nodes):
                 logs = value[id(node)]
                 logs[node.verdict == 0] = -np.inf
-                mine = log_dot(node.p, logs)
+                future = log_dot(node.p, logs)
                 if node.parent is not None:
-                    value[id(node.parent)][node.index] = mine
-                    if mine > -np.inf:
-                        x.append(float(psi[id(node.parent)][node.index]))
-                        y.append(mine)
-            below, seen = np.array(x), np.array(y)
-            one = float(np.mean(below**2)) if x else 0.0
+                    value[id(node.parent)][node.index] = future
+                    if future > -np.inf:
+                        promised.append(float(psi[id(node.parent)][node.index]))
+                        kept.append(future)
+            x, y = np.array(promised), np.array(kept)
+            one = float(np.mean(x**2)) if promised else 0.0
             if one > 0.0:
-                self.power = float(below @ seen + one) / float(below @ below + one)
+                power = float(x @ y + one) / float(x @ x + one)
+        return power
 
     def learn(self, path: Path) -> None:
         """Carry what the bounds and the values know at a path's nodes to the root."""
