@@ -34,13 +34,13 @@ from decoders.sampling.trie import Node, PrefixTrie, tilt
 from decoders.sampling.values import LookAhead
 from decoders.sampling.walks import Draw, Rule, collect, run_round
 
-PRIOR = np.array([0.5, 0.25, 0.25])
+PRIOR = np.array([0.55, 0.3, 0.15])
 """Shares of values, masks and bounds before any draw."""
 
 
 def lookahead(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, replacement: bool = False, kind: str = "state",
-    batch: int = 1, max_model_calls: int | None = None, defence: float = 0.05,
+    batch: int = 1, max_model_calls: int | None = None, defence: float = 0.03,
 ) -> Samples:  # fmt: skip
     """n draws (fewer once nothing is left, or at max_model_calls, which biases by stopping), properly weighted.
 

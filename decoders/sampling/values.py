@@ -81,28 +81,24 @@ class LookAhead:
             self._learn_at(node)
 
     def _fitted_power(self, psi: dict[int, Floats]) -> float:
-        """Least squares of the nodes' own log V on log psi, and one average node that says 1.
+        """Least squares of the nodes' own log V, at power 1 beyond them, on log psi, and one average node that says 1.
 
-        The nodes' values depend on the power through what is not visited, so this is done twice.
+        The nodes' values depend on the power themselves. One step towards their agreement, from the side of too much
+        promise, is meant: values that are too low cost heavy weights, values that are too high cost only model calls.
         """
-        power = 1.0
-        for _ in range(2):
-            value = {key: power * logs for key, logs in psi.items()}
-            promised, kept = [], []
-            for node in reversed(self.trie.nodes):
-                logs = value[id(node)]
-                logs[node.verdict == 0] = -np.inf
-                future = log_dot(node.p, logs)
-                if node.parent is not None:
-                    value[id(node.parent)][node.index] = future
-                    if future > -np.inf:
-                        promised.append(float(psi[id(node.parent)][node.index]))
-                        kept.append(future)
-            x, y = np.array(promised), np.array(kept)
-            one = float(np.mean(x**2)) if promised else 0.0
-            if one > 0.0:
-                power = float(x @ y + one) / float(x @ x + one)
-        return power
+        value = {key: logs.copy() for key, logs in psi.items()}
+        promised, kept = [], []
+        for node in reversed(self.trie.nodes):
+            logs = value[id(node)]
+            logs[node.verdict == 0] = -np.inf
+            future = log_dot(node.p, logs)
+            if node.parent is not None and future > -np.inf:
+                value[id(node.parent)][node.index] = future
+                promised.append(float(psi[id(node.parent)][node.index]))
+                kept.append(future)
+        x, y = np.array(promised), np.array(kept)
+        one = float(np.mean(x**2)) if promised else 0.0
+        return float(x @ y + one) / float(x @ x + one) if one > 0.0 else 1.0
 
     def learn(self, path: Path) -> None:
         """Carry what the bounds and the values know at a path's nodes to the root."""
