@@ -34,7 +34,7 @@ from decoders.sampling.trie import Node, PrefixTrie, tilt
 from decoders.sampling.values import LookAhead
 from decoders.sampling.walks import Draw, Rule, collect, run_round
 
-PRIOR = np.array([0.55, 0.3, 0.15])
+PRIOR = (0.55, 0.3, 0.15)
 """Shares of values, masks and bounds before any draw."""
 
 
@@ -46,11 +46,12 @@ def lookahead(
 
     batch: draws that share one state of knowledge. defence: least share of walks by each of the three rules; no weight is
     more than 1 / defence times that of masks, or than bound(root) / defence. In (0, 1/3]. Without replacement the result
-    lists every text whose probability became known, with one weight each, so that it may have more texts than draws.
+    lists every text whose probability became known, with one weight each, so that it may have more texts than draws; those
+    that became known in the last round and were not drawn weigh nothing, and count in the certificate.
     """
     before = trie.counts.copy()
     trie.settle()
-    ahead, known, shares = LookAhead(trie, kind), _Known(trie), Shares(PRIOR, defence)
+    ahead, known, shares = LookAhead(trie, kind), _Known(trie), Shares(np.array(PRIOR), defence)
     rules: tuple[Rule, ...] = (ahead.rule, lambda node: node.p, lambda node: tilt(node.p, node.log_bound))
     rounds: list[_Round] = []
     draws: list[Draw] = []
