@@ -51,7 +51,7 @@ def lookahead(
     """
     before = trie.counts.copy()
     trie.settle()
-    ahead, known, shares = LookAhead(trie, kind), _Known(trie), Shares(np.array(PRIOR), defence)
+    ahead, known, shares = LookAhead(trie, kind, calibrate=True), _Known(trie), Shares(np.array(PRIOR), defence)
     rules: tuple[Rule, ...] = (ahead.rule, lambda node: node.p, lambda node: tilt(node.p, node.log_bound))
     rounds: list[_Round] = []
     draws: list[Draw] = []

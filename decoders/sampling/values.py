@@ -4,8 +4,8 @@
     V(x) = psi(q, r) ^ power                       beyond them, from a surrogate keyed by automaton state and length
     V(x) = 0                                       where the trie's bound is 0: known to fail, or taken out
 
-So errors of the surrogate matter only beyond the trie, and with every node less. It is refitted as the trie grows, and the
-power with it: a surrogate that promised futures which the nodes' own values then did not keep is trusted less.
+So errors of the surrogate matter only beyond the trie, and with every node less. It is refitted as the trie grows, and where
+asked for, the power with it: a surrogate that promised futures which the nodes' own values then did not keep is trusted less.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from decoders.sampling.trie import Node, Path, PrefixTrie, log_dot, tilt
 class LookAhead:
     """Values of a trie's nodes; kept between calls on the same trie, it goes on learning.
 
-    kind: of the surrogate. power: of psi, by which it agrees best with the nodes' values. first, growth: the surrogate is
-    fitted at `first` nodes, then whenever their number has grown by `growth`.
+    kind: of the surrogate. calibrate: fit the power of psi, by which it agrees best with the nodes' values; for mixtures,
+    not for twists: it parts what was visited from what was not, and without other rules that makes heavy weights. first,
+    growth: the surrogate is fitted at `first` nodes, then whenever their number has grown by `growth`.
     """
 
     trie: PrefixTrie
     kind: str = "state"
+    calibrate: bool = False
     first: int = 24
     growth: float = 1.5
     surrogate: Surrogate = field(init=False)
@@ -66,7 +68,7 @@ class LookAhead:
                 graph.explore_state(q)
         self.surrogate = Surrogate(self.trie, self.kind)
         psi = {id(node): self.surrogate.log_futures(node) for node in self.trie.nodes}
-        self.power = self._fitted_power(psi)
+        self.power = self._fitted_power(psi) if self.calibrate else 1.0
         self._value(psi)
 
     def revalue(self) -> None:

@@ -414,14 +414,14 @@ def model(seeds: int, only: Sequence[str]) -> None:
             cells = np.full((seeds, 3, len(BUDGETS)), np.nan)
             for seed in range(seeds):
                 trie, rng, parts = PrefixTrie(target), np.random.default_rng(seed), []
-                options = extra | ({"twist": LookAhead(trie).log_values} if "twist" in label else {})
+                ahead = LookAhead(trie)
+                options = extra | ({"twist": ahead.log_values} if "twist" in label else {})
                 for i, calls in enumerate(BUDGETS):
                     if sampler == "lookahead":
                         trie = PrefixTrie(target)
                         parts = [SAMPLERS[sampler](trie, 10**6, rng, max_model_calls=calls, **options)]
-                    while trie.counts.model_calls < calls and sum(r.draws for r in parts) < 5000:
-                        if "twist" in label:
-                            options["twist"] = LookAhead(trie).log_values
+                    while trie.counts.model_calls < calls and sum(r.draws for r in parts) < 3000:
+                        ahead.refit_if_due()
                         parts.append(SAMPLERS[sampler](trie, 10 if sampler == "smc" else 1, rng, **options))
                     cells[seed, :, i] = measured(sampler, parts, features, want, long.log_z)
             rows = cells if sampler == "masked" else cells[:, :2]

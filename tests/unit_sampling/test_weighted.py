@@ -78,7 +78,7 @@ def test_the_true_bigram_as_surrogate_has_no_variance():
     suite, target = suites.t2("a")
     trie = suites.fresh(target)
     trie.expand_frontier(40)  # every last token is seen
-    ahead = LookAhead(trie, "bigram")
+    ahead = LookAhead(trie, "bigram", calibrate=True)
     assert ahead.power == pytest.approx(1.0, abs=0.02)  # fitted: nothing to correct
     ahead.surrogate, ahead.power = Surrogate(trie, "bigram", floor=0.0), 1.0
     ahead.revalue()
@@ -174,10 +174,11 @@ def test_values_that_promise_too_much_are_trusted_less():
     target = Target(TableModel(3, rule), TableAutomaton(table, [6], [2]), 6)
     trie = suites.fresh(target)
     trie.expand_frontier(3)
-    assert LookAhead(trie).power == pytest.approx(1.0, abs=0.5)
+    assert LookAhead(trie, calibrate=True).power == pytest.approx(1.0, abs=0.5)
     masked(trie, 4, np.random.default_rng(0))
-    ahead = LookAhead(trie)
+    ahead = LookAhead(trie, calibrate=True)
     assert ahead.log_value(trie.root) == pytest.approx(math.log(1e-4), abs=1.0)
+    assert LookAhead(trie).power == 1.0
     assert lookahead(trie, 20, np.random.default_rng(0)).log_z == pytest.approx(math.log(0.999**6 * 1e-4), abs=0.05)
 
 
