@@ -127,6 +127,12 @@ class Generator:
         if options.pop("listener", None) is not None:
             raise UnsupportedFeature("listener= with sampler=: samples are not certain before the sampler ends")
         trie = prompt if isinstance(prompt, PrefixTrie) else self.trie(prompt, **_take(options, _TRIE_OPTIONS))
+        if trie.target.automaton is not self.automaton:
+            raise ValueError("this trie belongs to another generator: a trie serves one constraint, prompt and setting")
+        if trie is prompt and (given := _take(options, _TRIE_OPTIONS)):
+            raise ValueError(
+                f"{', '.join(given)}: settings of a trie are those it was made with; make another by `trie`"
+            )
         if critic is not None:
             options["critic"] = text_critic(self.vocabulary, critic)
         rng = np.random.default_rng(seed)

@@ -45,7 +45,7 @@ def t2_automaton(extra: str = ".*2") -> constrain.TokenAutomaton:
 
 @cache
 def t2(which: str = "a", look_ahead: bool = True, most: int = 8) -> tuple[truth.Suite, Target]:
-    suite = truth.t2(truth.t2a_rule if which == "a" else truth.t2b_rule, most)
+    suite = truth.t2({"a": truth.t2a_rule, "b": truth.t2b_rule, "k": truth.t2k_rule}[which], most)
     return suite, Target(TableModel(5, suite.rule), t2_automaton(), most, look_ahead=look_ahead)
 
 

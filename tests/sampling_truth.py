@@ -156,6 +156,16 @@ def t2b_rule(prefix: Prefix) -> list[float]:
     return (e / e.sum()).tolist()
 
 
+def t2k_rule(prefix: Prefix) -> list[float]:
+    """T2b sharpened, for a model that knows the language: what leaves it keeps 1/200 of its odds."""
+    state: tuple[int, int] = (-1, 0)
+    for a in prefix:
+        state = t2_delta(state, a) or (a, 0)
+    leaves = [t2_delta(state, a) is None for a in range(4)] + [state != (2, 0)]
+    p = np.array(t2b_rule(prefix)) ** 2 * np.where(leaves, 0.005, 1.0)
+    return (p / p.sum()).tolist()
+
+
 def t2_delta(state: tuple[int, int], a: int) -> tuple[int, int] | None:
     """(last token, parity of 1s); no 00."""
     last, odd = state

@@ -7,11 +7,11 @@ Each sampler is a plain function (trie, n, rng, ...) -> Samples in a module with
 """
 
 from decoders.sampling.experts import Expert
-from decoders.sampling.lookahead import LookAhead
 from decoders.sampling.registry import SAMPLERS, run
 from decoders.sampling.result import Samples, SamplingError, ZeroMassError
 from decoders.sampling.target import Counts, Target
 from decoders.sampling.trie import PrefixTrie
+from decoders.sampling.values import LookAhead
 
 __all__ = [
     "SAMPLERS", "Counts", "Expert", "LookAhead", "PrefixTrie", "Samples", "SamplingError", "Target", "ZeroMassError",

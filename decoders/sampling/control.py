@@ -15,7 +15,7 @@ import numpy as np
 
 from decoders.sampling.graph import Floats
 from decoders.sampling.masked import all_died
-from decoders.sampling.result import Samples
+from decoders.sampling.result import Estimate, Samples, degrees_of_freedom
 from decoders.sampling.surrogate import Surrogate
 from decoders.sampling.trie import PrefixTrie, log_dot
 from decoders.sampling.walks import Rule, collect, guided, run_round
@@ -50,14 +50,11 @@ def controlled(
     log_c = np.array([surrogate.log_prob(d.path) - d.log_q if d.tokens is not None else -np.inf for d in draws])
     log_w = np.array([d.log_weight for d in draws])
     log_mean_c = log_dot(surrogate.at_root(trie.root), surrogate.log_futures(trie.root))
-    log_z, stderr = _crossed(log_w, log_c, log_mean_c, rng)
-    return replace(result, log_z=log_z, stderr=stderr)
+    return replace(result, **_crossed(log_w, log_c, log_mean_c, rng)._asdict())
 
 
-def _crossed(
-    log_w: Floats, log_c: Floats, log_mean_c: float, rng: np.random.Generator
-) -> tuple[float | None, float | None]:
-    """(log Z, standard error): each half with the coefficient of the other."""
+def _crossed(log_w: Floats, log_c: Floats, log_mean_c: float, rng: np.random.Generator) -> Estimate:
+    """Each half with the coefficient of the other."""
     top, scale = float(log_w.max()), float(max(log_c.max(), log_mean_c))
     w, c, mean_c = np.exp(log_w - top), np.exp(log_c - scale), float(np.exp(log_mean_c - scale))
     order = rng.permutation(len(w))
@@ -71,5 +68,6 @@ def _crossed(
         values[own] = w[own] - beta * (c[own] - mean_c)
     mean = float(values.mean())
     if mean <= 0.0:
-        return None, None  # too few draws for the correction they got
-    return top + float(np.log(mean)), float(values.std(ddof=1) / np.sqrt(len(values)) / mean)
+        return Estimate()  # too few draws for the correction they got
+    stderr = float(values.std(ddof=1) / np.sqrt(len(values)) / mean)
+    return Estimate(top + float(np.log(mean)), stderr, degrees_of_freedom(values - mean) - 1)

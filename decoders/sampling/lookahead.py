@@ -1,21 +1,21 @@
 """Look-ahead sampling: proposals that know the future, weights that do not trust them.
 
-    V(x) = sum over allowed a of p(a|x) V(xa)      at the trie's nodes
-    V(x) = psi(q, r)                               beyond them, from a surrogate keyed by automaton state and length
-    draw a proportional to p(a|x) V(xa); the text's weight is p / q
+    draw a proportional to p(a|x) times  V(xa) (see `values`),  or 1,  or bound(xa);  the text's weight is p / q
 
-The trie's values are exact sums of what was seen, so errors of the surrogate matter only beyond it, and with every draw
-less. The surrogate is refitted as the trie grows; each draw's weight uses the values it was drawn with.
-
-A share of the walks follows the plain masks instead, and weights are of the mixture: where V is badly too low, a weight
-is still at most 1 / share times that of masking.
+Three rules, mixed (`mixture`), with shares that are learnt: values look ahead and may be wrong; masks are hard to beat
+where they distort little, because their walks stay where the trie has been; bounds (1 beyond the trie) keep every weight
+below bound(root) / share.
 
 Law: properly weighted, E[weight | past] = Z, for any positive V: never exact, unbiased always.
 
-Without replacement (the default) a found text's value becomes 0, so that no draw is spent twice, and draw t estimates
-    mass of f on the texts found before  +  weight_t f(x_t)
-whose expectation given the past is Z E*[f] as well. These are averaged with fixed coefficients proportional to t (later
-draws know more); every text then has one weight, and when nothing is left Z and all expectations are exact.
+Without replacement (the default) no model call is spent on what is known already. Every text that ends at a node of the
+trie has a known probability, drawn or not: it leaves bounds and values, and draw t estimates
+
+    mass of f on the texts known before  +  weight_t f(x_t)
+
+whose expectation given the past is Z E*[f] as well, and which lies within [known, known + bound(root) / share]. These are
+averaged with fixed coefficients that grow with t (later draws know more); every text then has one weight, and when
+nothing is left Z and all expectations are exact.
 """
 
 from __future__ import annotations
@@ -27,186 +27,163 @@ import numpy as np
 
 from decoders.sampling.graph import Floats
 from decoders.sampling.masked import all_died
-from decoders.sampling.result import Samples
-from decoders.sampling.surrogate import Surrogate
+from decoders.sampling.mixture import Shares, mixed
+from decoders.sampling.result import Estimate, Samples, degrees_of_freedom
 from decoders.sampling.target import Counts, Prefix, log
-from decoders.sampling.trie import Node, Path, PrefixTrie, log_dot, tilt
-from decoders.sampling.walks import Draw, collect, defended, run_round
+from decoders.sampling.trie import Node, PrefixTrie, tilt
+from decoders.sampling.values import LookAhead
+from decoders.sampling.walks import Draw, Rule, collect, run_round
 
-
-@dataclass(slots=True)
-class LookAhead:
-    """Values of a trie's nodes; kept between calls on the same trie, it goes on learning.
-
-    kind: of the surrogate. first, growth: the surrogate is fitted at `first` nodes, then whenever their number has
-    grown by `growth`.
-    """
-
-    trie: PrefixTrie
-    kind: str = "state"
-    first: int = 24
-    growth: float = 1.5
-    surrogate: Surrogate | None = None
-    _due: float = field(default=0.0)
-    _found: dict[Prefix, Path] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.refit()
-        self._due = self.first
-
-    def rule(self, node: Node) -> Floats:
-        """p times V: the weights by which a walk chooses."""
-        return tilt(node.p, self.log_values(node))
-
-    def log_values(self, node: Node) -> Floats:
-        """float64[k]: log V after each allowed token; a twist for `smc` while nothing is refitted."""
-        if node.log_value is None:
-            assert self.surrogate is not None
-            node.log_value = self.surrogate.log_futures(node)
-        return node.log_value
-
-    def log_value(self, node: Node) -> float:
-        """log V of the node's own prefix."""
-        return log_dot(node.p, self.log_values(node))
-
-    def refit_if_due(self) -> None:
-        if self.trie.statistics.count >= self._due:
-            self.refit()
-            self._due = self.trie.statistics.count * self.growth
-
-    def refit(self) -> None:
-        """Fit the surrogate to what the trie holds and value all nodes afresh, children before parents."""
-        graph = self.trie.target.graph
-        for q in self.trie.statistics.by_state:
-            if graph.edges < 2 * graph.max_edges:
-                graph.explore_state(q)
-        self.surrogate = Surrogate(self.trie, self.kind)
-        for node in self.trie.nodes:
-            node.log_value = self.surrogate.log_futures(node)
-            if self.trie.target.check is not None:
-                node.log_value[node.verdict == 0] = -np.inf
-        for path in self._found.values():
-            node, k = path[-1]
-            self.log_values(node)[k] = -np.inf
-        for node in reversed(self.trie.nodes):
-            self._lift(node)
-
-    def learn(self, path: Path) -> None:
-        """Carry the values of a path's nodes to the root."""
-        for node, _ in reversed(path):
-            if self.trie.target.check is not None:
-                self.log_values(node)[node.verdict == 0] = -np.inf
-            self._lift(node)
-
-    def _lift(self, node: Node) -> None:
-        if node.parent is not None and node.held:
-            self.log_values(node.parent)[node.index] = self.log_value(node)
-
-    def remove(self, d: Draw) -> None:
-        """Value a found text 0 from now on. A text below a node that is not held cannot be removed and may return."""
-        assert d.tokens is not None
-        node, k = d.path[-1]
-        if node.held:
-            self._found[d.tokens] = d.path
-            self.log_values(node)[k] = -np.inf
-
-    def restore(self) -> None:
-        """Put all removed texts back."""
-        for path in self._found.values():
-            node, k = path[-1]
-            self.log_values(node)[k] = 0.0
-        paths = list(self._found.values())
-        self._found.clear()
-        for path in paths:
-            self.learn(path)
+PRIOR = (0.55, 0.3, 0.15)
+"""Shares of values, masks and bounds before any draw."""
 
 
 def lookahead(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, replacement: bool = False, kind: str = "state",
-    batch: int = 1, max_model_calls: int | None = None, defence: float = 0.05,
+    batch: int = 1, max_model_calls: int | None = None, defence: float = 0.03,
 ) -> Samples:  # fmt: skip
     """n draws (fewer once nothing is left, or at max_model_calls, which biases by stopping), properly weighted.
 
-    batch: draws that share one state of knowledge. defence: share of walks that follow the plain masks instead of the
-    values; every weight is of the mixture, and so at most 1 / defence times what masks would give it. In [0, 1).
+    batch: draws that share one state of knowledge. defence: least share of walks by each of the three rules; no weight is
+    more than 1 / defence times that of masks, or than bound(root) / defence. In (0, 1/3]. Without replacement the result
+    lists every text whose probability became known, with one weight each, so that it may have more texts than draws; those
+    that became known in the last round and were not drawn weigh nothing, and count in the certificate.
     """
     before = trie.counts.copy()
-    ahead = LookAhead(trie, kind)
-    rounds: list[list[Draw]] = []
+    trie.settle()
+    ahead, known, shares = LookAhead(trie, kind, calibrate=True), _Known(trie), Shares(np.array(PRIOR), defence)
+    rules: tuple[Rule, ...] = (ahead.rule, lambda node: node.p, lambda node: tilt(node.p, node.log_bound))
+    rounds: list[_Round] = []
+    draws: list[Draw] = []
     trace: list[dict[str, float]] = []
-    count, exhausted = 0, False
-    limit = float("inf") if max_model_calls is None else before.model_calls + max_model_calls
+    limit = math.inf if max_model_calls is None else before.model_calls + max_model_calls
     try:
-        while count < n and trie.counts.model_calls < limit:
+        while len(draws) < n and trie.counts.model_calls < limit:
             ahead.refit_if_due()
-            if ahead.log_value(trie.root) == -math.inf:
-                exhausted = True
+            if not replacement:
+                known.take_out(ahead, rounds)
+            if trie.root.log_future == -math.inf:
                 break
-            draws = run_round(trie, [defended(trie, ahead.rule, defence, rng) for _ in range(min(batch, n - count))])
-            for d in draws:
-                if d.tokens is not None and not replacement:
-                    ahead.remove(d)
+            size = min(batch, n - len(draws))
+            log_known = known.log_mass
+            found = run_round(trie, [mixed(trie, rules, shares.now, rng) for _ in range(size)])
+            rounds.append(_Round(found, log_known))
+            draws += found
+            for d in found:
                 ahead.learn(d.path)
-            rounds.append(draws)
-            count += len(draws)
-            value = ahead.log_value(trie.root)
-            trace.append({"draws": count, "log_value": value, "log_bound": trie.root.log_future})
+            shares.learn(found, trie.round - 1)
+            trace.append(_step(trie, ahead, len(draws), log_known, float(shares.now[0])))
+        if not replacement:
+            known.take_out(ahead, rounds)
+        rest = trie.root.log_future
     finally:
-        ahead.restore()
-    drawn = [d for draws in rounds for d in draws]
+        known.put_back()
+        ahead.revalue()
     if replacement:
-        return collect("lookahead", "weighted", trie, before, drawn, failure=all_died(trie, drawn), trace=tuple(trace))
-    return _without_replacement(trie, before, rounds, drawn, exhausted, tuple(trace))
+        return collect("lookahead", "weighted", trie, before, draws, failure=all_died(trie, draws), trace=tuple(trace))
+    return _without_replacement(trie, before, rounds, known, rest, tuple(trace))
+
+
+def _step(trie: PrefixTrie, ahead: LookAhead, draws: int, log_known: float, share: float) -> dict[str, float]:
+    """For plots: bounds of log Z, its value, and the share of walks that follow the values."""
+    upper, value = np.logaddexp(log_known, [trie.root.log_future, ahead.log_value(trie.root)]).tolist()
+    return {"draws": draws, "log_lower": log_known, "log_upper": upper, "log_value": value, "share": share}
+
+
+@dataclass(slots=True)
+class _Round:
+    """Draws of one state of knowledge, and the log of the mass of the texts known before them."""
+
+    draws: list[Draw]
+    log_known: float
+
+
+@dataclass(slots=True)
+class _Known:
+    """The texts whose probability the trie knows, each with the number of rounds before it was known."""
+
+    trie: PrefixTrie
+    texts: dict[Prefix, tuple[Draw, int]] = field(default_factory=dict)
+    log_mass: float = -math.inf
+    _seen: int = 0
+
+    def take_out(self, ahead: LookAhead, rounds: list[_Round]) -> None:
+        """Take the texts that end at nodes made since the last time out of bounds and values.
+
+        With a black-box check only those it was asked about. Texts below nodes that are not held stay in.
+        """
+        nodes = self.trie.nodes[self._seen :]
+        if self.trie.target.check is not None and rounds:
+            nodes += {id(n): n for d in rounds[-1].draws if (n := d.path[-1][0]).held}.values()
+        changed = []
+        for node in nodes:
+            ends = [k for k in range(node.ends, len(node.p)) if self._may_go(node, k)]
+            for k in ends:
+                d = _text_at(node, k)
+                assert d.tokens is not None
+                self.texts[d.tokens] = d, len(rounds)
+                self.log_mass = float(np.logaddexp(self.log_mass, d.log_p))
+                self.trie.set_end(node, k, -math.inf)
+            if ends:
+                changed.append(node)
+        self._seen = len(self.trie.nodes)
+        self.trie.settle()
+        for node in changed:
+            ahead.learn_above(node)
+
+    def _may_go(self, node: Node, k: int) -> bool:
+        asked = self.trie.target.check is None or node.verdict[k] == 1
+        return asked and node.log_bound[k] > -math.inf
+
+    def put_back(self) -> None:
+        for d, _ in self.texts.values():
+            self.trie.set_end(*d.path[-1], 0.0)
+        self.trie.settle()
+
+
+def _text_at(node: Node, k: int) -> Draw:
+    """The text that ends with token k of the node, as a draw of log q = log p (it is certain)."""
+    path = [(node, k)]
+    while (above := path[-1][0]).parent is not None:
+        path.append((above.parent, above.index))
+    path.reverse()
+    log_p = float(sum(np.log(at.p[i]) for at, i in path))
+    return Draw((*node.prefix(), int(node.tokens[k])), path, log_p, log_p)
 
 
 def _without_replacement(
-    trie: PrefixTrie, before: Counts, rounds: list[list[Draw]], drawn: list[Draw], exhausted: bool,
-    trace: tuple[dict[str, float], ...],
+    trie: PrefixTrie, before: Counts, rounds: list[_Round], known: _Known, rest: float, trace: tuple[dict[str, float], ...]
 ) -> Samples:  # fmt: skip
-    """Average the draws' estimates: coefficient proportional to the draw's round; see the module docstring.
-
-    A text below a node that is not held was not removed: it counts for its own draws only, as often as it is drawn.
-    """
-    coefficient = np.array([float(t + 1) for t, draws in enumerate(rounds) for _ in draws])
-    coefficient /= coefficient.sum() if len(coefficient) else 1.0
-    weights: dict[Prefix, float] = {}  # logs, of the average's terms
-    texts: dict[Prefix, Draw] = {}
-    estimates = np.full(len(drawn), -np.inf)
-    found, later, at = -math.inf, 1.0, 0  # log mass found before the round; coefficients of the draws after it
-    for draws in rounds:
-        own = coefficient[at : at + len(draws)]
-        later = max(0.0, later - float(own.sum()))
-        mass = found
-        for d, c in zip(draws, own.tolist(), strict=True):
-            estimates[at] = found
-            at += 1
-            if d.tokens is None:
-                continue
-            estimates[at - 1] = np.logaddexp(found, d.log_weight)
-            terms = [weights.get(d.tokens, -math.inf), math.log(c) + d.log_weight]
-            if d.tokens not in texts and d.path[-1][0].held:
-                mass = float(np.logaddexp(mass, d.log_p))
-                terms.append(log(later) + d.log_p)
+    """Average the draws' estimates (see the module docstring). rest: log bound of what is not known in the end."""
+    sizes = np.array([len(r.draws) for r in rounds], dtype=np.int64)
+    each = np.repeat(np.arange(1.0, len(rounds) + 1) ** 1.5, sizes)  # of each draw, growing with its round
+    each /= each.sum() if len(each) else 1.0
+    ends = np.concatenate([[0.0], each.cumsum()])[np.concatenate([[0], sizes.cumsum()])]  # coefficients up to a round
+    exhausted = rest == -math.inf
+    texts = {x: d for x, (d, _) in known.texts.items()}
+    terms = {x: [d.log_p + (0.0 if exhausted else log(1.0 - float(ends[t])))] for x, (d, t) in known.texts.items()}
+    draws = [d for r in rounds for d in r.draws]
+    for d, c in zip(draws, each.tolist(), strict=True):
+        if d.tokens is not None and not exhausted:
             texts.setdefault(d.tokens, d)
-            weights[d.tokens] = float(np.logaddexp.reduce(terms))
-        found = mass
-    if exhausted:
-        weights = {x: d.log_p for x, d in texts.items()}
-    log_weights = np.array([weights[x] for x in texts])
+            terms.setdefault(d.tokens, []).append(math.log(c) + d.log_weight)
+    log_weights = np.array([float(np.logaddexp.reduce(terms[x])) for x in texts])
+    estimates = np.array([np.logaddexp(r.log_known, d.log_weight) for r in rounds for d in r.draws])
     return collect(
-        "lookahead", "weighted", trie, before, list(texts.values()), count=len(drawn), log_weights=log_weights,
-        z=_average(coefficient, estimates, log_weights, exhausted), failure=all_died(trie, drawn), trace=trace,
+        "lookahead", "weighted", trie, before, list(texts.values()), count=len(draws), log_weights=log_weights,
+        z=_average(each, estimates, log_weights, exhausted), failure=None if texts else all_died(trie, draws),
+        log_upper=float(np.logaddexp(known.log_mass, rest)), trace=trace,
     )  # fmt: skip
 
 
-def _average(
-    coefficient: Floats, estimates: Floats, log_weights: Floats, exhausted: bool
-) -> tuple[float | None, float | None]:
-    """(log Z, standard error). The estimates are a martingale's steps: their squares add up."""
+def _average(each: Floats, estimates: Floats, log_weights: Floats, exhausted: bool) -> Estimate:
+    """log Z and its error. The estimates are a martingale's steps: their squares add up."""
     if not len(log_weights):
-        return None, None
+        return Estimate()
     log_z = float(np.logaddexp.reduce(log_weights))
     if exhausted:
-        return log_z, 0.0
-    error = float(np.sqrt(coefficient**2 @ np.expm1(estimates - log_z) ** 2))
-    return log_z, error if len(estimates) > 1 else None
+        return Estimate(log_z, 0.0)
+    steps = each * np.expm1(estimates - log_z)
+    if len(steps) < 2:
+        return Estimate(log_z)
+    return Estimate(log_z, float(np.sqrt(steps @ steps)), degrees_of_freedom(steps))

@@ -98,7 +98,7 @@ def lines(trace: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     low, high = min(known), max(known)
     span, height = (high - low) or 1.0, 180
     out = [_text(0, 12, f"{high:.3f}"), _text(0, height, f"{low:.3f}")]
-    for name, colour in zip(names, ("var(--blue)", "var(--orange)"), strict=False):
+    for name, colour in zip(names, ("var(--blue)", "var(--orange)", "var(--ink)"), strict=False):
         points = [
             f"{70 + (WIDTH - 200) * i / max(1, len(trace) - 1):.1f},{8 + (height - 16) * (high - v) / span:.1f}"
             for i, v in enumerate(series[name])

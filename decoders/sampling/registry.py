@@ -26,13 +26,14 @@ import numpy as np
 from decoders.sampling.arithmetic import arithmetic
 from decoders.sampling.awrs import awrs
 from decoders.sampling.control import controlled
-from decoders.sampling.lookahead import LookAhead, lookahead
+from decoders.sampling.lookahead import lookahead
 from decoders.sampling.markov import markov
 from decoders.sampling.masked import asap, masked
 from decoders.sampling.rejection import cars, distinct, rejection
 from decoders.sampling.result import Samples
 from decoders.sampling.smc import smc
 from decoders.sampling.trie import PrefixTrie
+from decoders.sampling.values import LookAhead
 from grammars.errors import UnsupportedFeature
 
 Sampler = Callable[..., Samples]

@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from decoders.sampling.graph import Floats
-from decoders.sampling.result import NO_MASS, Samples, log_mean
+from decoders.sampling.result import NO_MASS, Estimate, Samples, log_mean
 from decoders.sampling.trie import PrefixTrie, lockstep
 from decoders.sampling.walks import Draw, adaptive, collect, run_round
 
@@ -68,11 +68,11 @@ def _reject(
     )  # fmt: skip
 
 
-def _estimate(tries: Floats, stopped_at_accept: bool) -> tuple[float | None, float | None]:
-    """(log Z, standard error). Without its last try a run that stops at an acceptance is free of the stopping's bias."""
+def _estimate(tries: Floats, stopped_at_accept: bool) -> Estimate:
+    """Of log Z. Without its last try a run that stops at an acceptance is free of the stopping's bias."""
     if stopped_at_accept:
         tries = tries[:-1]
-    return log_mean(tries[np.isfinite(tries)], len(tries)) if len(tries) > 1 else (None, None)
+    return log_mean(tries[np.isfinite(tries)], len(tries)) if len(tries) > 1 else Estimate()
 
 
 def _shortfall(accepted: list[Draw], n: int, tries: list[float], trie: PrefixTrie) -> str | None:
@@ -118,7 +118,7 @@ def distinct(
     short = None if len(draws) == n or (draws and rest == -math.inf) else _missing(draws, n, tries, rest)
     return collect(
         "distinct", "exact without replacement", trie, before, draws, log_weights=np.array([d.log_p for d in draws]),
-        count=tries, z=(mass, 0.0) if draws and rest == -math.inf else (None, None),  # otherwise the bracket is all
+        count=tries, z=Estimate(mass, 0.0) if draws and rest == -math.inf else Estimate(),  # otherwise the bracket is all
         log_upper=float(np.logaddexp(mass, rest)), failure=short, trace=tuple(trace),
     )  # fmt: skip
 

@@ -6,8 +6,10 @@ for returns what it has and says why in `failure`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from statistics import NormalDist
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -29,6 +31,14 @@ class ZeroMassError(SamplingError):
     """The processed model gives the constraint no mass at all, with certainty (truncation may have caused it)."""
 
 
+class Estimate(NamedTuple):
+    """Of log Z. stderr: of log_z. freedom: degrees of freedom of stderr. None: not known."""
+
+    log_z: float | None = None
+    stderr: float | None = None
+    freedom: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Samples:
     """The result of one call of a sampler.
@@ -39,7 +49,8 @@ class Samples:
     sequences: with their end tokens; draws that failed are not listed. log_weights: one each. log_prob: under the
     processed model. masses: float64[tokens] each, the log of the mass that the mask kept at each step.
     draws: how many draws the weights are averaged over, failed ones included.
-    log_z: estimate, stderr: of log_z (None: not known). bracket: logs; certified, lower <= log Z <= upper.
+    log_z: estimate, unbiased before the log. stderr: of log_z, with `freedom` degrees of freedom, fewer where few weights
+    make it (None: not known). bracket: logs; certified, lower <= log Z <= upper.
     covered: certified lower bound of the target's mass on the distinct sequences.
     trace: one record a step or round, for plots.
     """
@@ -57,6 +68,7 @@ class Samples:
     bracket: tuple[float, float]
     covered: float
     counts: Counts
+    freedom: float | None = None
     failure: str | None = None
     trace: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
@@ -91,6 +103,24 @@ class Samples:
         """What plain masking would do to these texts: the weighted mean of -log_mass, in nats. 0 means nothing."""
         return float(-(self.weights @ self.log_mass)) if len(self) else 0.0
 
+    @property
+    def log_z_in_bracket(self) -> float | None:
+        """log_z, or the end of the certified bracket that is nearer to it: never farther from the truth, not unbiased."""
+        return None if self.log_z is None else min(max(self.log_z, self.bracket[0]), self.bracket[1])
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Logs of a confidence interval of Z: Student's around the estimate, cut to the certified bracket.
+
+        The bracket itself where there is no standard error, or where the two do not meet. Nominal: weights that were never
+        seen are in no standard error.
+        """
+        low, high = self.bracket
+        if self.log_z is None or self.stderr is None:
+            return low, high
+        reach = self.stderr * student_quantile(0.5 + level / 2, self.freedom or math.inf)
+        ends = self.log_z + (math.log1p(-reach) if reach < 1.0 else -math.inf), self.log_z + math.log1p(reach)
+        return (max(low, ends[0]), min(high, ends[1])) if ends[0] <= high and ends[1] >= low else (low, high)
+
     def choose(self, rng: np.random.Generator) -> int:
         """One index drawn by weight. Raises SamplingError if there are no samples."""
         if not len(self):
@@ -108,7 +138,7 @@ class Samples:
                 return "one run has no standard error"
             if self.stderr is not None and self.stderr > 0.5:
                 return f"log Z is uncertain by {self.stderr:.1f}: a few weights may hide most of the target"
-            if self.ess < max(2.0, 0.1 * len(self)):
+            if (self.stderr is None or self.stderr > 0.1) and self.ess < max(2.0, 0.1 * len(self)):
                 return f"low effective sample size: {len(self)} weighted samples are worth {self.ess:.1f}"
         if self.law == "asymptotic":
             return "the target only in the limit of steps; nothing measures how far this run is from it"
@@ -127,11 +157,13 @@ class Samples:
         """The result as lines of text for people."""
         low, high = self.bracket
         z = "unknown" if self.log_z is None else f"{self.log_z:.4f}"
-        error = "" if self.stderr is None else f" +- {self.stderr:.4f}"
+        error = (
+            "" if self.stderr is None else " +- {:.4f}, 95% in [{:.4f}, {:.4f}]".format(self.stderr, *self.interval())
+        )
         rows = [
             ("sampler", f"{self.sampler} ({self.law})"),
             ("support", self.support),
-            ("samples", f"{len(self)} of {self.draws} draws, {len(set(self.sequences))} distinct, ESS {self.ess:.1f}"),
+            ("samples", f"{len(self)} from {self.draws} draws, {len(set(self.sequences))} distinct, ESS {self.ess:.1f}"),
             ("log Z", f"{z}{error}, certified in [{low:.4f}, {high:.4f}]"),
             ("covered", f"at least {100 * self.covered:.2f}% of the target"),
             ("masking", f"would distort these texts by {self.distortion:.3f} nats"),
@@ -143,17 +175,38 @@ class Samples:
         return "\n".join(f"{name:<8} {value}" for name, value in rows)
 
 
-def log_mean(log_weights: Floats, draws: int) -> tuple[float | None, float | None]:
-    """(log of the mean weight over `draws`, standard error of that log); draws without a weight count as 0."""
+def log_mean(log_weights: Floats, draws: int) -> Estimate:
+    """Log of the mean weight over `draws` independent ones; draws without a weight count as 0."""
     if draws == 0 or not len(log_weights) or not np.isfinite(log_weights).any():
-        return None, None
+        return Estimate()
     top = log_weights.max()
     w = np.exp(log_weights - top)
     mean = w.sum() / draws
+    log_z = float(top + np.log(mean))
     if draws < 2:
-        return float(top + np.log(mean)), None
-    variance = max(0.0, (w @ w) / draws - mean * mean) * draws / (draws - 1)
-    return float(top + np.log(mean)), float(np.sqrt(variance / draws) / mean)
+        return Estimate(log_z)
+    steps = np.append(w - mean, np.full(draws - len(w), -mean))
+    return Estimate(log_z, float(np.sqrt((steps @ steps) / (draws - 1) / draws) / mean), degrees_of_freedom(steps) - 1)
+
+
+def degrees_of_freedom(steps: Floats) -> float:
+    """Of the variance estimate `steps @ steps`, by its own variance (Satterthwaite 1946): the number of normal steps that
+    would know it as well; 2 where one step makes all of it."""
+    second, fourth = float(steps @ steps), float((steps**2) @ (steps**2))
+    spread = fourth - second**2 / len(steps)
+    return max(2.0, min(float(len(steps)), 2 * second**2 / spread)) if spread > 0 else float(len(steps))
+
+
+def student_quantile(p: float, freedom: float) -> float:
+    """Quantile of Student's distribution, p above 1/2: exact for 1 and 2 degrees of freedom, else Hill's expansion."""
+    freedom = max(1.0, freedom)
+    if freedom < 1.5:
+        return math.tan(math.pi * (p - 0.5))
+    if freedom < 2.5:
+        return (2 * p - 1) / math.sqrt(2 * p * (1 - p))
+    z, v = NormalDist().inv_cdf(p), freedom
+    terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + sum(term / v ** (i + 1) for i, term in enumerate(terms))
 
 
 def certified(sequences: tuple[Prefix, ...], log_mass: Floats, log_upper: float) -> tuple[tuple[float, float], float]:

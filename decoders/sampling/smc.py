@@ -24,7 +24,7 @@ import numpy as np
 from decoders.sampling.awrs import Estimator, checked_token
 from decoders.sampling.graph import Floats
 from decoders.sampling.resampling import Scheme, resample
-from decoders.sampling.result import NO_MASS, Samples
+from decoders.sampling.result import NO_MASS, Samples, log_mean
 from decoders.sampling.target import Prefix, log
 from decoders.sampling.trie import Node, Path, PrefixTrie, tilt
 from decoders.sampling.walks import Draw, collect
@@ -74,7 +74,7 @@ def smc(
     given = {} if critic is None else {"log_upper": float("inf"), "log_scores": [p.log_score for p in alive]}
     return collect(
         "smc", "weighted", trie, before, draws, log_weights=np.array([p.log_weight for p in alive]),
-        count=runs * n, z=_combine(np.array(estimates)), trace=tuple(trace),
+        count=runs * n, z=log_mean(np.array(estimates), runs), trace=tuple(trace),
         failure=None if draws else _all_died(trie, runs * n), **given,
     )  # fmt: skip
 
@@ -157,12 +157,3 @@ def _alive(p: Particle) -> bool:
 def _log_mean(particles: list[Particle]) -> float:
     logs = np.array([p.log_weight for p in particles if _alive(p)])
     return float(np.logaddexp.reduce(logs) - np.log(len(particles))) if len(logs) else float("-inf")
-
-
-def _combine(estimates: Floats) -> tuple[float | None, float | None]:
-    if not np.isfinite(estimates).any():
-        return None, None
-    top = estimates.max()
-    z = np.exp(estimates - top)
-    stderr = float(z.std(ddof=1) / np.sqrt(len(z)) / z.mean()) if len(z) > 1 else None
-    return float(top + np.log(z.mean())), stderr

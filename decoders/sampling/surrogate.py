@@ -112,21 +112,26 @@ class Surrogate:
     def _acquaintance(self, statistics: Statistics, edges: Floats, ends: Floats) -> Floats:
         """float64[S]: what to multiply u with at each state, so that its allowed mass is what it is where it was seen.
 
-        log of the allowed mass = theta times the log of what the bare mean gives: theta is 1 for a model that knows
-        nothing of the language, 0 for one that never leaves it, and fitted by least squares over the states seen.
+        log of the allowed mass = theta times the log of what the bare mean of the other states' nodes gives: theta is 1
+        for a model that knows nothing of the language, 0 for one that never leaves it, and fitted by least squares over
+        the states seen, with one average observation that says 1/2.
         """
         bare = np.bincount(self._source, weights=edges, minlength=self.states) + ends
         x, y, n = [], [], []
         for q, group in statistics.by_state.items():
-            alpha = float(group.total.sum()) / group.count if group.count else 0.0
-            if q < self.states and bare[q] > 0 and alpha > 0 and self.graph.targets(q) is not None:
-                x.append(float(np.log(bare[q])))
-                y.append(float(np.log(min(alpha, 1.0))))
-                n.append(group.count)
-        below, weight = np.array(x), np.array(n, dtype=np.float64)
-        total = float(weight @ below**2) if x else 0.0
-        theta = min(1.0, max(0.0, float(weight @ (below * np.array(y))) / total)) if total > 0 else 1.0
-        return np.where(bare > 0, np.maximum(bare, 1e-300) ** (theta - 1.0), 1.0)
+            alpha, share = float(group.total.sum()) / group.count, group.count / statistics.count
+            if share == 1.0 or alpha <= 0.0 or q >= self.states or self.graph.targets(q) is None:
+                continue
+            others = max(1e-3 / self.width, (bare[q] - share * alpha) / (1.0 - share))
+            x.append(float(np.log(others)))
+            y.append(float(np.log(min(alpha, 1.0))))
+            n.append(group.count)
+        theta = 0.5
+        if x:
+            below, seen, weight = np.array(x), np.array(y), np.array(n, dtype=np.float64)
+            one = float(np.mean(below**2))
+            theta = float(weight @ (below * seen) + 0.5 * one) / max(1e-300, float(weight @ below**2) + one)
+        return np.where(bare > 0, np.maximum(bare, 1e-300) ** (min(1.0, max(0.0, theta)) - 1.0), 1.0)
 
     def _by_state(self, statistics: Statistics, floor: float, edges: Floats, ends: Floats) -> None:
         """Shrink what each state's nodes were seen to predict towards the wider context, in place."""

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from decoders.sampling.graph import Floats
-from decoders.sampling.result import Law, Samples, certified, log_mean
-from decoders.sampling.target import Counts, Prefix, log
+from decoders.sampling.result import Estimate, Law, Samples, certified, log_mean
+from decoders.sampling.target import Counts, Prefix
 from decoders.sampling.trie import Node, Path, PrefixTrie, Request, Walk, draw, lockstep, pick, tilt
 
 Rule = Callable[[Node], Floats]
@@ -23,12 +23,17 @@ Rule = Callable[[Node], Floats]
 
 @dataclass(slots=True)
 class Draw:
-    """One walk. tokens: None if it failed. path: (node, index) from the root. log_p, log_q: sums along it."""
+    """One walk. tokens: None if it failed. path: (node, index) from the root. log_p, log_q: sums along it.
+
+    Of a mixture of rules: rule, the one that was followed, log_qs, log q of each, and log_q, that of the mixture.
+    """
 
     tokens: Prefix | None
     path: Path
     log_p: float = 0.0
     log_q: float = 0.0
+    rule: int = 0
+    log_qs: Floats | None = None
 
     @property
     def log_weight(self) -> float:
@@ -38,36 +43,6 @@ class Draw:
 def guided(trie: PrefixTrie, rule: Rule, rng: np.random.Generator) -> Walk[Draw]:
     """Choose by the rule's weights at every node; fails where they are all 0 or the check refuses the token."""
     return from_node(trie, trie.root, [], rule, rng)
-
-
-def defended(trie: PrefixTrie, rule: Rule, share: float, rng: np.random.Generator) -> Walk[Draw]:
-    """A walk by the rule or, with probability `share`, by the masks alone; log q is of the mixture of both.
-
-    So no weight is more than 1 / share times what plain masks would give it, however wrong the rule.
-    """
-    node, out = trie.root, Draw(None, [])
-    plain = rng.random() < share
-    log_rule, log_plain = float(np.log1p(-share)), log(share)
-    while True:
-        weights = rule(node)
-        if not weights.any():
-            out.path.append((node, len(weights)))
-            return out
-        masked = np.where(weights > 0, node.p, 0.0)  # where the rule knows that nothing is left, masks need not look
-        k = draw(masked if plain else weights, rng)
-        trie.counts.token_steps += 1
-        out.path.append((node, k))
-        out.log_p += float(np.log(node.p[k]))
-        log_rule += float(np.log(weights[k] / weights.sum()))
-        log_plain += float(np.log(masked[k] / masked.sum()))
-        if not trie.passes(node, k):
-            return out
-        if k >= node.ends:
-            out.tokens = (*node.prefix(), int(node.tokens[k]))
-            out.log_q = float(np.logaddexp(log_rule, log_plain))
-            return out
-        child = node.children.get(k)
-        node = child if child is not None else (yield node, k)
 
 
 def from_node(trie: PrefixTrie, node: Node, path: Path, rule: Rule, rng: np.random.Generator) -> Walk[Draw]:
@@ -135,12 +110,13 @@ def collect(
     weights = given.pop("log_weights", None)
     weights = np.array([d.log_weight for d in done]) if weights is None else weights
     count = given.pop("count", len(draws))
-    log_z, stderr = given.pop("z", None) or log_mean(weights, count)
+    given_z = given.pop("z", None)
+    z: Estimate = log_mean(weights, count) if given_z is None else given_z
     scores = np.array(given.pop("log_scores", np.zeros(len(done))))  # of a critic, a factor of the target
     bracket, covered = certified(sequences, log_prob + scores, given.pop("log_upper", trie.root.log_future))
     return Samples(
         sampler, law, trie.target.support, sequences, weights, log_prob, tuple(_masses(d) for d in done), count,
-        log_z, stderr, bracket, covered, trie.counts.since(before), **given,
+        z.log_z, z.stderr, bracket, covered, trie.counts.since(before), z.freedom, **given,
     )  # fmt: skip
 
 
@@ -153,4 +129,4 @@ def batches(n: int, size: int) -> list[int]:
     return [min(size, n - at) for at in range(0, n, size)]
 
 
-__all__ = ["Draw", "Request", "Rule", "adaptive", "batches", "collect", "defended", "from_node", "guided", "run_round"]
+__all__ = ["Draw", "Request", "Rule", "adaptive", "batches", "collect", "from_node", "guided", "run_round"]

@@ -1,12 +1,15 @@
 """Faithful sampling in figures: how far each method is from the true distribution after how many model calls.
 
-    python tests/benchmarks/sampling.py [curves] [laws] [learning] [model] [awrs] [--seeds N] [--suites T2a T2b T4]
+    python tests/benchmarks/sampling.py [curves] [laws] [learning] [intervals] [model] [awrs] [overhead]
+                                        [--seeds N] [--suites T2a T2b T2k T4 "optional keys" ...]
 
-curves    feature RMSE and |log(Z estimate / Z)| at 300, 1000 and 3000 distinct model calls on T2a, T2b and T4
+curves    feature RMSE and |log(Z estimate / Z)| at 300, 1000 and 3000 distinct model calls on T2a, T2b, T2k and T4
 laws      total variation and both divergences of exact and of drawn laws, with the null band of as many exact draws
 learning  tries per sample, brackets of sampling without replacement, standard deviations of the Z estimate
+intervals how often nominal 95% intervals of log Z hold, over many runs of few draws
 model     the embedded transformer under JSON schemas and a code-like pattern: what masking does, how fast each mends it
 awrs      checks and time per token, bias and variance, beside genlm-control where that is installed
+overhead  the samplers' own time per model call, with a model that answers at once
 
 Suites and baselines are those of the evaluation protocol: a *baseline* row is what a reference implementation of the same
 method gave there, feature RMSE at 300 / 1000 / 3000 calls. Features: one-hot first token and one-hot length, 14 means.
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import math
 import sys
 import time
@@ -154,7 +158,7 @@ def curves(seeds: int, only: Sequence[str]) -> None:
                             max_model_calls=calls,
                             **AHEAD[name],
                         )
-                        found = (list(r.sequences), r.weights.tolist(), r.log_z)
+                        found = (list(r.sequences), r.weights.tolist(), r.log_z_in_bracket)
                         rows[seed, [i, i + 3]] = score(found, wanted, log_z, features)
                 else:
                     trie, i = suites.fresh(target), 0
@@ -176,7 +180,7 @@ def curves(seeds: int, only: Sequence[str]) -> None:
 
 
 def worlds() -> Iterator[tuple[str, Any, Any, np.ndarray, float]]:
-    for which in "ab":
+    for which in "abk":
         suite, target = suites.t2(which)
         features = first_and_length(8)
         wanted = features(list(suite.target), list(suite.target.values()))
@@ -293,6 +297,48 @@ def learning(seeds: int, only: Sequence[str]) -> None:
             print(f"{name:10} log Z {estimate}, {len(r)} samples, ESS {r.ess:.1f}; {note}")
 
 
+# ---------------------------------------------------------------------- intervals
+def intervals(seeds: int, only: Sequence[str]) -> None:
+    """Over 10 x seeds runs. Beside the interval's: what +-1.96 standard errors hold."""
+    for which, target, _, _, log_z in worlds():
+        if only and which not in only:
+            continue
+        print(
+            f"\n## intervals on {which}: share of {10 * seeds} nominal 95% intervals that hold (of +-1.96 standard errors)"
+        )
+        for name in ("masked", "lookahead", "lookahead, with replacement"):
+            cells = []
+            for n in (10, 30, 100):
+                options = {"replacement": True} if "with" in name else {}
+                found = [SAMPLERS[name.split(",")[0]](suites.fresh(target), n, np.random.default_rng(s), **options)
+                         for s in range(10 * seeds)]  # fmt: skip
+                ends = np.array([r.interval() for r in found])
+                inside = np.mean((ends[:, 0] <= log_z) & (log_z <= ends[:, 1]))
+                normal = np.mean(
+                    [r.stderr is not None and abs(math.expm1(log_z - r.log_z)) <= 1.96 * r.stderr for r in found]
+                )
+                certified = all(r.bracket[0] <= log_z + 1e-9 and log_z <= r.bracket[1] + 1e-9 for r in found)
+                cells.append(f"{inside:.2f} ({normal:.2f})" + ("" if certified else " A BRACKET FAILED"))
+            print(f"{name:30} at 10 / 30 / 100 draws: {' / '.join(cells)}", flush=True)
+
+
+# ---------------------------------------------------------------------- the samplers' own time
+def overhead(seeds: int, only: Sequence[str]) -> None:
+    _, target = suites.t2("b")
+    target = dataclasses.replace(target, model=Remembered(target.model))
+    print("\n## overhead on T2b: the second of two equal runs, whose model answers at once")
+    for name, n, options in (
+        ("masked", 2000, {}), ("cars", 400, {}), ("distinct", 300, {}), ("smc", 10, {"runs": 60}),
+        ("lookahead", 10**6, {"max_model_calls": 2000}),
+    ):  # fmt: skip
+        for _ in range(2):
+            start = time.perf_counter()
+            r = SAMPLERS[name](suites.fresh(target), n, np.random.default_rng(0), **options)
+            seconds = time.perf_counter() - start
+        print(f"{name:10} {1e6 * seconds / r.counts.model_calls:6.0f} us a model call, "
+              f"{1e6 * seconds / r.counts.token_steps:5.0f} us a token step", flush=True)  # fmt: skip
+
+
 # ---------------------------------------------------------------------- the embedded model
 PERSON = "Extract the person: Maria Lopez is 34 years old and lives in Paris."
 NAME, AGE = {"type": "string", "maxLength": 12}, {"type": "integer", "minimum": 0, "maximum": 150}
@@ -306,8 +352,33 @@ GRAMMARS: dict[str, tuple[Any, str, float]] = {
     "choices": ({"type": "object", "properties": {
         "name": {"enum": ["Maria", "Maria Lopez", "M. Lopez", "Omar Lopez"]}, "age": {"enum": [3, 4, 34, 35, 43]}},
         "required": ["name"], "additionalProperties": False}, PERSON, 1.5),
-    "code-like": ("[a-z]{1,6} = [0-9]{1,3}( [+*] [0-9]{1,3}){0,3};", "Write the age of Ada, who is 36.", 1.5),
+    "dict literal": (
+        r'\{"name": "[A-Z][a-z]{1,8}( [A-Z][a-z]{1,8})?"(, "(age|year)": [0-9]{1,3})?(, "city": "[A-Z][a-z]{2,8}")?\}',
+        PERSON, 1.5),
+    "arithmetic": ("[a-z]{1,6} = [0-9]{1,3}( [+*] [0-9]{1,3}){0,3};", "Write the age of Ada, who is 36.", 1.5),
 }  # fmt: skip
+
+
+BUDGETS = (100, 300, 1000)
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "masked": ("masked", {"batch": 1}), "cars": ("cars", {"max_tries": 20}), "smc, N=10": ("smc", {}),
+    "smc, N=10, look-ahead twist": ("smc", {}), "lookahead with replacement": ("lookahead", {"replacement": True}),
+    "lookahead": ("lookahead", {}),
+}  # fmt: skip
+
+
+class Remembered:
+    """A model whose rows are kept between runs: what is counted is the tries' own calls."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.vocabulary_size = inner, inner.vocabulary_size
+        self.rows: dict[tuple[int, ...], np.ndarray] = {}
+
+    def log_probs(self, prefixes: Sequence[tuple[int, ...]]) -> np.ndarray:
+        missing = [x for x in dict.fromkeys(prefixes) if x not in self.rows]
+        if missing:
+            self.rows.update(zip(missing, self.inner.log_probs(missing), strict=True))
+        return np.array([self.rows[x] for x in prefixes])
 
 
 def model(seeds: int, only: Sequence[str]) -> None:
@@ -323,65 +394,60 @@ def model(seeds: int, only: Sequence[str]) -> None:
             "default" if base is None else base.model.model, wanted, base and base.tokenizer, describe=False
         )
         base = base or generator
-        options = {"max_tokens": 40, "temperature": temperature}
         start = time.perf_counter()
-        reference = generator.trie(prompt, **options)
-        long = generator.sample(reference, "lookahead", 4000, seed=99, max_model_calls=4000, batch=8).samples
-        print(f"\n## embedded model, {name}, temperature {temperature}: {reference.target.support}")
+        plain = generator.trie(prompt, max_tokens=40, temperature=temperature).target
+        target = dataclasses.replace(plain, model=Remembered(plain.model))
+        reference = PrefixTrie(target)
+        reference.expand_frontier(2000)
+        long = SAMPLERS["lookahead"](reference, 10**6, np.random.default_rng(99), max_model_calls=8000, batch=16)
+        print(f"\n## embedded model, {name}, temperature {temperature}: {target.support}")
         print(f"reference: log Z {long.log_z:.4f} +- {long.stderr:.4f}, in [{long.bracket[0]:.3f}, {long.bracket[1]:.3f}], "
               f"covers {100 * long.covered:.1f}%; {time.perf_counter() - start:.0f} s")  # fmt: skip
         features = text_features(generator, long)
         want = features(long)
-        log_w = np.array([m.sum() for m in long.masses])
-        kept = long.weights
-        divergence = float(kept @ log_w) - long.log_z
-        ess = math.exp(2 * long.log_z - float(np.logaddexp.reduce(np.log(kept) + long.log_z + log_w)))
-        print(f"masking: KL(P* || masked) = {divergence:.3f} nats, ESS/N = {ess:.3f} (on the reference)")
-        rows: dict[str, np.ndarray] = {}
-        for seed in range(seeds):
-            for label, sampler, extra in (
-                ("masked", "masked", {}), ("cars", "cars", {"max_tries": 20}), ("smc, N=10", "smc", {"threshold": 0.5}),
-                ("lookahead with replacement", "lookahead", {"replacement": True}), ("lookahead", "lookahead", {}),
-            ):  # fmt: skip
-                tries = {} if sampler == "lookahead" else {"trie": generator.trie(prompt, **options)}
-                state: dict[str, Any] = {"parts": [], "rng": np.random.default_rng(seed), **tries}
-                for i, calls in enumerate((300, 1000)):
+        log_w, kept = long.log_mass, long.weights
+        ess = math.exp(long.log_z - float(np.logaddexp.reduce(np.log(kept) + log_w)))
+        print(
+            f"masking: KL(P* || masked) = {float(kept @ log_w) - long.log_z:.3f} nats, ESS/N = {ess:.3g} (on the reference)"
+        )
+        for label, (sampler, extra) in RUNS.items():
+            cells = np.full((seeds, 3, len(BUDGETS)), np.nan)
+            for seed in range(seeds):
+                trie, rng, parts = PrefixTrie(target), np.random.default_rng(seed), []
+                ahead = LookAhead(trie)
+                options = extra | ({"twist": ahead.log_values} if "twist" in label else {})
+                for i, calls in enumerate(BUDGETS):
                     if sampler == "lookahead":
-                        state = {"trie": generator.trie(prompt, **options), "rng": np.random.default_rng(seed)}
-                        extra["max_model_calls"] = calls
-                    for key, found in one_run(state, sampler, calls, extra, features).items():
-                        cell = rows.setdefault(label + key, np.full((seeds, 4), np.nan))[seed]
-                        cell[i] = rmse(found[0], want)
-                        cell[2 + i] = abs(found[1] - long.log_z) if found[1] is not None else math.nan
-        for label, cells in rows.items():
-            text = [" / ".join(mean_of(cells[:, k + i]) for i in (0, 1)) for k in (0, 2)]
-            print(f"{label:30} feature RMSE {text[0]}   |log Z error| {text[1]}   (300 / 1000 calls)", flush=True)
+                        trie = PrefixTrie(target)
+                        parts = [SAMPLERS[sampler](trie, 10**6, rng, max_model_calls=calls, **options)]
+                    while trie.counts.model_calls < calls and sum(r.draws for r in parts) < 3000:
+                        ahead.refit_if_due()
+                        parts.append(SAMPLERS[sampler](trie, 10 if sampler == "smc" else 1, rng, **options))
+                    cells[seed, :, i] = measured(sampler, parts, features, want, long.log_z)
+            rows = cells if sampler == "masked" else cells[:, :2]
+            text = [
+                " / ".join(root_mean_square(rows[:, k, i]) for i in range(len(BUDGETS))) for k in range(rows.shape[1])
+            ]
+            unweighted = f"   unweighted: feature RMSE {text[2]}" if sampler == "masked" else ""
+            print(f"{label:30} feature RMSE {text[0]}   |log Z error| {text[1]}{unweighted}", flush=True)
+        print(f"({time.perf_counter() - start:.0f} s, at {BUDGETS} distinct model calls, {seeds} seeds)", flush=True)
 
 
-def one_run(
-    state: dict[str, Any], sampler: str, calls: int, extra: dict[str, Any], features: Any
-) -> dict[str, tuple[np.ndarray, float | None]]:  # fmt: skip
-    """{label: (feature means, log Z)} of a sampler called again and again until so many model calls are spent."""
-    trie, rng = state["trie"], state["rng"]
-    if sampler == "lookahead":
-        r = SAMPLERS[sampler](trie, 10**6, rng, **extra)
-        return {"": (features(r), r.log_z)} if len(r) else {}
-    parts = state["parts"]
-    while trie.counts.model_calls < calls and sum(r.draws for r in parts) < 5000:
-        parts.append(SAMPLERS[sampler](trie, 10 if sampler == "smc" else 1, rng, **extra))
+def measured(
+    sampler: str, parts: list[Any], features: Any, want: np.ndarray, log_z: float
+) -> tuple[float, float, float]:
+    """(feature RMSE, log Z error, feature RMSE without weights) of the results of calls one after another on one trie."""
     if not any(len(r) for r in parts):
-        return {}
+        return math.nan, math.nan, math.nan
+    if sampler == "lookahead":
+        [r] = parts
+        return rmse(features(r), want), r.log_z_in_bracket - log_z, math.nan
     log_weights = np.concatenate([r.log_weights for r in parts])
-    log_z = float(np.logaddexp.reduce(log_weights)) - math.log(sum(r.draws for r in parts))
+    estimate = float(np.logaddexp.reduce(log_weights)) - math.log(sum(r.draws for r in parts))
     kept = np.exp(log_weights - log_weights.max())
-    vectors = [(w, features(r, i)) for r, w, i in flat(parts, kept)]
-    weighted = np.sum([w * f for w, f in vectors], axis=0) / kept.sum()
-    if sampler == "cars":
-        return {"": (weighted, None)}
-    out = {"": (weighted, log_z)}
-    if sampler == "masked":
-        out[", unweighted"] = (np.mean([f for _, f in vectors], axis=0), None)
-    return out
+    vectors = np.array([features(r, i) for r, _, i in flat(parts, kept)])
+    error = math.nan if sampler == "cars" else estimate - log_z
+    return rmse(kept @ vectors / kept.sum(), want), error, rmse(vectors.mean(axis=0), want)
 
 
 def flat(parts: list[Any], weights: np.ndarray) -> Iterator[tuple[Any, float, int]]:
@@ -390,12 +456,10 @@ def flat(parts: list[Any], weights: np.ndarray) -> Iterator[tuple[Any, float, in
         yield r, w, i
 
 
-def mean_of(column: np.ndarray) -> str:
+def root_mean_square(column: np.ndarray) -> str:
     known = column[~np.isnan(column)]
-    missing = (
-        f" ({len(column) - len(known)} of {len(column)} runs without a sample)" if 0 < len(known) < len(column) else ""
-    )
-    return f"{known.mean():.4f}{missing}" if len(known) else "  -   "
+    missing = f" ({len(column) - len(known)} of {len(column)} runs without)" if 0 < len(known) < len(column) else ""
+    return f"{math.sqrt(np.mean(known**2)):.3g}{missing}" if len(known) else "  -   "
 
 
 def rmse(found: np.ndarray, want: np.ndarray) -> float:
@@ -590,14 +654,17 @@ def peer_smc(target: Any) -> Callable[[], tuple[float, int, int]]:
     return one
 
 
-SECTIONS = {"curves": curves, "laws": laws, "learning": learning, "model": model, "awrs": awrs}
+SECTIONS = {
+    "curves": curves, "laws": laws, "learning": learning, "intervals": intervals, "model": model, "awrs": awrs,
+    "overhead": overhead,
+}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--suites", nargs="*", default=(), help="of curves and model; default: all")
+    parser.add_argument("--suites", nargs="*", default=(), help="of curves, intervals and model; default: all")
     args = parser.parse_args()
     for name in args.sections or SECTIONS:
         start = time.perf_counter()

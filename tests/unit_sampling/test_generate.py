@@ -104,6 +104,16 @@ def test_a_trie_is_shared_between_calls_and_samplers():
     assert calls > 10
 
 
+def test_a_trie_serves_one_constraint_and_setting():
+    generator = Generator(bigram(5, 3), LANGUAGE, VOCABULARY)
+    trie = generator.trie(PROMPT, max_tokens=4)
+    with pytest.raises(ValueError, match="temperature"):
+        generator.sample(trie, "cars", 2, temperature=0.5)
+    other = Generator(bigram(5, 3), constrain.regex("[ab]{1,2}"), VOCABULARY)
+    with pytest.raises(ValueError, match="another generator"):
+        other.sample(trie, "cars", 2)
+
+
 def test_failures_have_names():
     generator = Generator(uniform(5), LANGUAGE, VOCABULARY)
     certain = Generator(one_token(3), LANGUAGE, VOCABULARY)

@@ -11,8 +11,8 @@ import sampling_suites as suites
 import sampling_truth as truth
 
 from decoders.sampling import markov as module
-from decoders.sampling.lookahead import LookAhead
 from decoders.sampling.markov import cuts, log_proposal, markov
+from decoders.sampling.values import LookAhead
 from decoders.sampling.walks import guided, run_round
 
 CUTS = ["restart", "uniform", "priority"]

@@ -12,12 +12,18 @@ import sampling_truth as truth
 import constrain
 from decoders.sampling.arithmetic import arithmetic
 from decoders.sampling.control import controlled
-from decoders.sampling.lookahead import LookAhead, lookahead
+from decoders.sampling.lookahead import lookahead
 from decoders.sampling.masked import asap, masked
+from decoders.sampling.mixture import Shares, fitted, mixed
 from decoders.sampling.rejection import cars
+from decoders.sampling.result import degrees_of_freedom, student_quantile
 from decoders.sampling.smc import smc
 from decoders.sampling.surrogate import Surrogate
-from decoders.sampling.walks import defended, guided, run_round
+from decoders.sampling.target import Target
+from decoders.sampling.trie import tilt
+from decoders.sampling.values import LookAhead
+from decoders.sampling.walks import Draw, guided, run_round
+from decoders.toy import TableAutomaton, TableModel
 
 
 def error(result, suite) -> float:
@@ -72,10 +78,10 @@ def test_the_true_bigram_as_surrogate_has_no_variance():
     suite, target = suites.t2("a")
     trie = suites.fresh(target)
     trie.expand_frontier(40)  # every last token is seen
-    ahead = LookAhead(trie, "bigram")
-    ahead.surrogate = Surrogate(trie, "bigram", floor=0.0)
-    for node in trie.nodes:
-        node.log_value = ahead.surrogate.log_futures(node)
+    ahead = LookAhead(trie, "bigram", calibrate=True)
+    assert ahead.power == pytest.approx(1.0, abs=0.02)  # fitted: nothing to correct
+    ahead.surrogate, ahead.power = Surrogate(trie, "bigram", floor=0.0), 1.0
+    ahead.revalue()
     rng = np.random.default_rng(8)
     draws = run_round(trie, [guided(trie, ahead.rule, rng) for _ in range(1500)])
     assert [math.exp(d.log_weight) for d in draws] == pytest.approx([suite.z] * 1500, rel=1e-9)
@@ -108,15 +114,112 @@ def test_a_share_of_masked_walks_bounds_the_weights_of_a_wrong_rule():
         return weights
 
     defence = 0.1
-    draws = run_round(trie, [defended(trie, wrong, defence, rng) for _ in range(6000)])
+    rules = (wrong, lambda node: node.p)
+    draws = run_round(trie, [mixed(trie, rules, np.array([1 - defence, defence]), rng) for _ in range(6000)])
     w = np.exp([d.log_weight for d in draws])
     assert abs(w.mean() / suite.z - 1) < 4 * w.std() / math.sqrt(len(w)) / suite.z
     for d in draws[:500]:
         if d.tokens is not None:
             assert d.log_weight <= math.log(suite.texts[d.tokens][1] / defence) + 1e-9
     # control: without them the estimate misses what the rule avoids
-    bare = run_round(trie, [defended(trie, wrong, 1e-12, rng) for _ in range(6000)])
+    bare = run_round(trie, [mixed(trie, (wrong,), np.ones(1), rng) for _ in range(6000)])
     assert np.exp([d.log_weight for d in bare]).mean() < 0.5 * suite.z
+
+
+def test_no_weight_exceeds_what_the_bounds_and_the_shares_allow():
+    """So that every draw's estimate lies in [known, known + bound(root) / share], however wrong the values are."""
+    suite, target = suites.t2("a", most=5)
+    trie, rng = suites.fresh(target), np.random.default_rng(5)
+    trie.settle()
+    rules = (lambda node: node.p * np.arange(1, 1 + len(node.p)) ** 9.0, lambda node: tilt(node.p, node.log_bound))
+    total = 0.0
+    for _ in range(1500):
+        bound = trie.root.log_future
+        [d] = run_round(trie, [mixed(trie, rules, np.array([0.9, 0.1]), rng)])
+        assert d.log_weight <= bound - math.log(0.1) + 1e-9
+        total += math.exp(d.log_weight)
+    assert total / 1500 == pytest.approx(suite.z, rel=0.15)
+
+
+def test_shares_follow_what_the_rules_explain_and_what_they_cost():
+    prior = np.array([0.5, 0.5])
+    good = [Draw((1,), [], log_p=-3.0, log_q=-3.5, rule=i % 2, log_qs=np.array([-3.0, -8.0])) for i in range(20)]
+    assert fitted(good, prior)[0] > 0.9
+    assert fitted((), prior).tolist() == [0.5, 0.5]
+    alike = [Draw((1,), [], log_p=-3.0, log_q=-3.0, rule=i % 2, log_qs=np.array([-3.0, -3.0])) for i in range(20)]
+    assert fitted(alike, prior) == pytest.approx(prior)
+    _, target = suites.t2("a")
+    node = suites.fresh(target).root
+    for d in alike[1::2]:
+        d.path[:] = [(node, 0)] * 9  # nodes of this round: the second rule costs nine calls a walk, the first none
+    shares = Shares(prior, 0.05)
+    shares.learn(alike, node.born)
+    assert shares.now[0] > 0.8
+    shares.learn(good[:1] * 400, node.born + 1)
+    assert shares.now.min() == pytest.approx(0.05, abs=0.02)
+    with pytest.raises(ValueError, match="least share"):
+        Shares(prior, 0.6)
+
+
+def test_values_that_promise_too_much_are_trusted_less():
+    """A model of two habits: it nearly always keeps to the language, but hardly ever ends a text of this length."""
+
+    def rule(prefix):
+        if len(prefix) < 6:
+            return [0.5, 0.499, 0.001]
+        return [0.9999, 0.0, 0.0001]
+
+    table = np.full((7, 3), -1)
+    table[np.arange(6), 0] = table[np.arange(6), 1] = np.arange(1, 7)
+    target = Target(TableModel(3, rule), TableAutomaton(table, [6], [2]), 6)
+    trie = suites.fresh(target)
+    trie.expand_frontier(3)
+    assert LookAhead(trie, calibrate=True).power == pytest.approx(1.0, abs=0.5)
+    masked(trie, 4, np.random.default_rng(0))
+    ahead = LookAhead(trie, calibrate=True)
+    assert ahead.log_value(trie.root) == pytest.approx(math.log(1e-4), abs=1.0)
+    assert LookAhead(trie).power == 1.0
+    assert lookahead(trie, 20, np.random.default_rng(0)).log_z == pytest.approx(math.log(0.999**6 * 1e-4), abs=0.05)
+
+
+@pytest.mark.parametrize("calls", [100, 300, 1000])
+def test_look_ahead_is_ahead_of_masking_for_a_model_that_knows_the_language(calls):
+    """Most of the model's mass is in the language, and masked draws of a known text cost no call."""
+    suite, target = suites.t2("k")
+    ours, plain = [], []
+    for seed in range(6):
+        r = lookahead(suites.fresh(target), 10**6, np.random.default_rng(seed), max_model_calls=calls)
+        ours.append(r.log_z_in_bracket - math.log(suite.z))
+        trie, rng, weights, n = suites.fresh(target), np.random.default_rng(seed), [], 0
+        while trie.counts.model_calls < calls:
+            weights += masked(trie, 1, rng).log_weights.tolist()
+            n += 1
+        plain.append(float(np.logaddexp.reduce(weights)) - math.log(n * suite.z))
+    assert np.sqrt(np.mean(np.square(ours))) < 0.7 * np.sqrt(np.mean(np.square(plain)))
+
+
+def test_intervals_hold_as_often_as_they_say():
+    """Nominal 95% intervals over 150 runs of few draws; and the certified bracket, always."""
+    for which, n in (("a", 25), ("b", 40), ("k", 25)):
+        suite, target = suites.t2(which)
+        log_z = math.log(suite.z)
+        found = [lookahead(suites.fresh(target), n, np.random.default_rng(seed)) for seed in range(150)]
+        inside = np.mean([low <= log_z <= high for low, high in (r.interval() for r in found)])
+        assert inside > 0.87
+        assert all(r.bracket[0] <= log_z <= r.bracket[1] for r in found)
+        assert all(abs(r.log_z_in_bracket - log_z) <= abs(r.log_z - log_z) for r in found)
+        # control: normal quantiles and three times less error
+        assert np.mean([abs(math.expm1(log_z - r.log_z)) < 1.96 * r.stderr / 3 for r in found]) < 0.8
+
+
+def test_quantiles_and_degrees_of_freedom():
+    table = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 10: 2.228, 30: 2.042, math.inf: 1.960}
+    for freedom, t in table.items():
+        assert student_quantile(0.975, freedom) == pytest.approx(t, rel=0.01)
+    rng = np.random.default_rng(0)
+    assert degrees_of_freedom(rng.normal(size=4000)) == pytest.approx(4000, rel=0.15)
+    assert degrees_of_freedom(np.array([1e-3] * 50 + [1.0])) == pytest.approx(2.0, abs=0.1)
+    assert degrees_of_freedom(np.zeros(3)) == 3
 
 
 def test_look_ahead_weights_are_needed():
@@ -136,8 +239,13 @@ def test_look_ahead_exhausts_small_languages_and_puts_texts_back():
     assert np.exp(result.log_z) == pytest.approx(float(suite.z))
     assert result.stderr == 0.0
     assert result.weights == pytest.approx([float(suite.target[x]) for x in result.sequences])
+    # the trie knows them all: nothing is left to draw
     again = lookahead(trie, 5, np.random.default_rng(1))
-    assert len(again) == 5
+    assert (len(again), again.draws, again.counts.model_calls) == (17, 0, 0)
+    assert again.log_z == pytest.approx(math.log(suite.z))
+    # and they are back in for all others
+    assert len(cars(trie, 5, np.random.default_rng(1))) == 5
+    assert trie.root.log_future == pytest.approx(math.log(suite.z))
 
 
 def test_look_ahead_is_ahead_at_equal_model_calls():
