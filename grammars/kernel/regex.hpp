@@ -46,6 +46,7 @@ class RegexStore {
     intern(ReKind::Empty, false, 0, 0, 0, {});
     intern(ReKind::Epsilon, true, 0, 0, 0, {});
     intern(ReKind::Not, true, kEmpty, 0, 0, {});
+    nodes_[kAll].distance = 0;  // simple, though a complement
     any_char_ = char_class({{0, 0xD7FF}, {0xE000, 0x10FFFF}});
     text_ = repeat(any_char_, 0, kUnbounded);
   }

@@ -11,6 +11,8 @@ from collections import deque
 import pytest
 
 import constrain
+from grammars.grammar import Grammar
+from grammars.ir import Table
 
 MOST_STATES = 300
 
@@ -102,3 +104,11 @@ def test_equal_items_need_a_comma():
         constrain.compile(
             constrain.json_schema({"type": "array", "not": {"uniqueItems": True}}), vocabulary(*single("[]1"))
         )
+
+
+def test_what_ends_in_anything_is_completed():
+    table = Table()
+    anything = table.disjunction(table.text(), table.negation(table.text()))
+    root = table.concat(table.char_class(((122, 2047),)), anything)
+    automaton = constrain.compile(Grammar("regex", table, root, {}), vocabulary(b"\xa9", b"\xc3"))
+    assert automaton.matcher().completion() == b"\xc3\xa9"
