@@ -11,7 +11,7 @@ demo: $(STAMP)
 	  --prompt "Extract the person: Maria Lopez is 34 years old and lives in Paris."
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow

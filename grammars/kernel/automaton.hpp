@@ -252,6 +252,7 @@ class Automaton {
     engine_->meter.begin(compile_work, "compile_work");
     Loader loader(engine_->values, blobs);
     document_ = loader.load(words, n, root);
+    if (!mode.raw && document_.kind != Document::kJson) throw SourceError(0, "an engine for JSON documents takes nothing else");
     if (document_.kind == Document::kGrammar) {
       start_rules(loader, words, n, blobs, root, compile_work, documents, specials);
     } else {
