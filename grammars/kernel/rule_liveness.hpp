@@ -69,8 +69,7 @@ class RuleLiveness : public Readings {
     std::vector<std::pair<std::int64_t, Id>> found;
     std::vector<Id> parts(scan.begin(state), scan.end(state)), ordered;
     for (std::size_t i = 0; i < parts.size(); i += 2)
-      if (separability_.separable[parts[i]] || (!separability_.all && separability_.apart(parts[i], extending(state, parts[i]))))
-        found.emplace_back(g.terminals[parts[i]].cost, parts[i]);
+      if (separability_.all ? separability_.separable[parts[i]] : ends_apart(state, parts[i])) found.emplace_back(g.terminals[parts[i]].cost, parts[i]);
     std::sort(found.begin(), found.end());
     for (auto& f : found) ordered.push_back(f.second), ordered.push_back(terminals_at_shortest(state, f.second));
     if (state >= static_cast<Id>(ways_.size())) ways_.resize(static_cast<std::size_t>(state) + 64, kNone);
@@ -223,6 +222,15 @@ class RuleLiveness : public Readings {
     for (Id s : path) good_[s] = result;
     return result;
   }
+  // After the shortest match of `t` from `state` on, may whatever follows it or a terminal that ends with it come next?
+  bool ends_apart(Id state, Id t) {
+    Id together = terminals_at_shortest(state, t);
+    if (chart.lists.size(together) == 1 && separability_.separable[t]) return true;
+    std::vector<Id> all(chart.lists.begin(together), chart.lists.end(together));
+    for (Id x : all)
+      if (!separability_.apart(x, extending(state, t))) return false;
+    return true;
+  }
   // What ends together with the shortest match of `t` from `state` on.
   Id terminals_at_shortest(Id state, Id t) {
     Id end = state;
@@ -242,7 +250,8 @@ class RuleLiveness : public Readings {
     while (u != kNone && g.terminals[u].kind == TerminalKind::Layout) next = chart.go(next, chart.lists.add({u})), u = chart.next_terminal(next);
     return u == kNone || separability_.goes_on(u, more, terminal);
   }
-  // Bytes that may extend a match of `terminal` from `state` on, given the terminals that compete there.
+  // Bytes that may extend a match of `terminal` from `state` on, given the terminals that compete there, and those that
+  // what ends with it asks about: after any other byte all of that is taken.
   const ByteSet& extending(Id state, Id terminal) {
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(terminal);
     auto it = extending_.find(key);
@@ -257,6 +266,10 @@ class RuleLiveness : public Readings {
       Id at = open.back();
       open.pop_back();
       bool ends = re_.nullable(scan.residual(at, terminal));
+      if (ends)
+        for (std::size_t k = 0; k < scan.ends(at).size(); ++k)
+          for (int b = 0; b < 256; ++b)
+            if (scan.looks_at(scan.ends(at)[k].obligations, b)) put(out, b);
       meter_.charge(4);
       for (int b = 0; b < 256; ++b) {
         Id next = scan.step(at, b);

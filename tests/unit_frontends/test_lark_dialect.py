@@ -522,3 +522,16 @@ NAME: /[a-z]+/
         assert m.advance(byte)
     assert m.allows(ord("D"))
     assert m.allows(ord("x"))
+
+
+@pytest.mark.parametrize(
+    ("grammar", "lexer"),
+    [
+        ('start: T T | T T start\nT: /(b|ba)(?!b)/\n%ignore "b"', "longest"),
+        ('start: U b T | U U\nb: U T T\nT: /(ab)+(?!ab)/\nU: /(a|ab)(?!a)/\n%ignore "a"', "longest"),
+        ('start: T a U | start a\na: T?\nT: /a[ab]*(?!ab)/\nU: "ab"\n%ignore U', "any"),
+    ],
+)
+def test_what_an_ignored_terminal_ends_with_keeps_its_lookahead(grammar, lexer):
+    with pytest.raises(constrain.EmptyLanguage):
+        constrain.compile(constrain.lark(grammar, lexer=lexer), BYTES)
