@@ -225,8 +225,9 @@ class RuleLiveness : public Readings {
   // After the shortest match of `t` from `state` on, may whatever follows it or a terminal that ends with it come next?
   bool ends_apart(Id state, Id t) {
     Id together = terminals_at_shortest(state, t);
-    if (chart.lists.size(together) == 1 && separability_.separable[t]) return true;
     std::vector<Id> all(chart.lists.begin(together), chart.lists.end(together));
+    if (!std::binary_search(all.begin(), all.end(), t)) return false;  // others have a higher priority
+    if (all.size() == 1 && separability_.separable[t]) return true;
     for (Id x : all)
       if (!separability_.apart(x, extending(state, t))) return false;
     return true;
