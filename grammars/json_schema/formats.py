@@ -104,7 +104,7 @@ def _patterns() -> dict[str, str]:
     return {
         "date": _DATE,
         "time": f"{_TIME}|{_leap_seconds()}",
-        "date-time": rf"(?s:{_DATE}[Tt](?:{_TIME}|{_leap_seconds()}))",
+        "date-time": f"{_DATE}[Tt]",  # before a time
         "duration": _DURATION,
         "email": _mailbox(""),
         "idn-email": _mailbox("\u0080-\U0010ffff"),
@@ -137,7 +137,10 @@ def _lowered(name: str, draft: int) -> tuple[Table, int]:
     if name in ("hostname", "idn-hostname"):
         return format_idn.lowered(name, dashes=draft < 7)
     table = Table()
-    return table, lower_regex(parse_regex(_patterns()[name], "python"), table)
+    whole = lower_regex(parse_regex(_patterns()[name], "python"), table)
+    if name == "date-time":
+        whole = table.concat(whole, lower_format("time", table))
+    return table, whole
 
 
 def lower_format(name: str, table: Table, draft: int = 2020) -> int:

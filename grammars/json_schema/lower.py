@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from grammars.errors import ConstrainError, GrammarError, LimitExceeded, UnsupportedFeature
 from grammars.ir import Op, Table
@@ -115,16 +115,18 @@ def parse_text(text: str | bytes, limits: Limits) -> Any:
         raise GrammarError(f"the schema is not JSON: {e}", source=source, span=(at, at + 1)) from None
 
 
-@dataclass(slots=True)
 class _Parts:
     """What the keywords of one schema object demand, by the type of value they speak about."""
 
-    allowed: set[int] | None = None
-    numbers: list[int] = field(default_factory=list)
-    strings: list[int] = field(default_factory=list)
-    arrays: list[int] = field(default_factory=list)
-    objects: list[int] = field(default_factory=list)
-    others: list[int] = field(default_factory=list)
+    __slots__ = ("allowed", "arrays", "numbers", "objects", "others", "strings")
+
+    def __init__(self) -> None:
+        self.allowed: set[int] | None = None
+        self.numbers: list[int] = []
+        self.strings: list[int] = []
+        self.arrays: list[int] = []
+        self.objects: list[int] = []
+        self.others: list[int] = []
 
 
 Handler = Callable[["Lowering", Any, Mapping[str, Any], _Parts, Scope, Path], None]
@@ -151,6 +153,8 @@ class Lowering:
         self.collecting: set[tuple[int, str]] = set()
         self.grammars, self.used = grammars or {}, set() if used is None else used  # `used`: formats met
         self.named: dict[str, int] = {}  # format that a grammar is given for -> node
+        self.formats: dict[tuple[str, int], int] = {}  # (format, draft) -> node
+        self.patterns: dict[str, int] = {}  # source -> node
         self.places: dict[int, Path] = {}  # reserved node -> where it was referred to
         self.depth = 0
         self.max_depth = min(limits.depth, SCHEMA_DEPTH)
@@ -217,7 +221,7 @@ class Lowering:
             return self.any
         if schema is False:
             return self.none
-        if not isinstance(schema, Mapping):
+        if not _is_mapping(schema):
             raise self.bad(path, f"a schema must be an object or a boolean, not {_kind(schema)}")
         self.depth += 1
         if self.depth > self.max_depth:
@@ -225,11 +229,11 @@ class Lowering:
         if len(self.table.nodes) > self.limits.nodes:
             raise LimitExceeded(len(self.table.nodes), self.limits.nodes, "nodes of a schema")
         scope = self.scope_of(schema, scope)
-        parts = _Parts()
-        ref_only = scope.draft <= 7 and "$ref" in schema
+        parts, unknown = _Parts(), scope.unknown
+        ref_only = "$ref" in schema and scope.draft <= 7
         for keyword in ("$ref",) if ref_only else schema:
             handler = HANDLERS.get(keyword)
-            if handler is not None and keyword not in scope.unknown:
+            if handler is not None and keyword not in unknown:
                 handler(self, schema[keyword], schema, parts, scope, (*path, keyword))
         self.depth -= 1
         return self.assemble(parts)
@@ -260,27 +264,20 @@ class Lowering:
         return values.only(self.table, values.OBJECT, self.table.node(Op.REQUIRED, self.name(key, path)))
 
     def assemble(self, parts: _Parts) -> int:
-        t = self.table
-        allowed = parts.allowed
-
-        def component(kind: int, demands: list[int], free: int, never: int) -> int:
+        t, allowed = self.table, parts.allowed
+        words = [self.true if allowed is None or kind in allowed else self.false for kind in (0, 1)]
+        components = []
+        for kind, demands, free, never in (
+            (3, parts.numbers, self.true, self.false),
+            (4, parts.strings, self.text, self.empty),
+            (5, parts.arrays, self.true, self.false),
+            (6, parts.objects, self.true, self.false),
+        ):
             if allowed is not None and kind not in allowed:
-                return never
-            return t.conjunction(*dict.fromkeys(demands)) if demands else free
-
-        def word(kind: int) -> int:
-            return self.true if allowed is None or kind in allowed else self.false
-
-        record = t.node(
-            Op.VALUE,
-            word(0),
-            word(1),
-            word(1),
-            component(3, parts.numbers, self.true, self.false),
-            component(4, parts.strings, self.text, self.empty),
-            component(5, parts.arrays, self.true, self.false),
-            component(6, parts.objects, self.true, self.false),
-        )
+                components.append(never)
+            else:
+                components.append(t.conjunction(*dict.fromkeys(demands)) if demands else free)
+        record = t.node(Op.VALUE, words[0], words[1], words[1], *components)
         if not parts.others:
             return record
         others = [x for x in dict.fromkeys(parts.others) if x != self.any]
@@ -306,12 +303,12 @@ class Lowering:
         return int(x)
 
     def mapping(self, x: Any, path: Path) -> Mapping[str, Any]:
-        if not isinstance(x, Mapping):
+        if not _is_mapping(x):
             raise self.bad(path, f"{path[-1]} must be an object, not {_kind(x)}")
         return x
 
     def sequence(self, x: Any, path: Path) -> Sequence[Any]:
-        if not isinstance(x, Sequence) or isinstance(x, str | bytes):
+        if not isinstance(x, list) and (not isinstance(x, Sequence) or isinstance(x, (str, bytes))):
             raise self.bad(path, f"{path[-1]} must be an array, not {_kind(x)}")
         return x
 
@@ -332,15 +329,26 @@ class Lowering:
     def pattern(self, x: Any, path: Path) -> int:
         if not isinstance(x, str):
             raise self.bad(path, f"a pattern must be a string, not {_kind(x)}")
-        try:
-            return lower_regex(parse_regex(x, "ecma", self.limits), self.table, search=True)
-        except GrammarError as e:
-            raise type(e)(e.message, source=e.source, span=e.span, path=pointer(path)) from None
+        if x not in self.patterns:
+            try:
+                self.patterns[x] = lower_regex(parse_regex(x, "ecma", self.limits), self.table, search=True)
+            except GrammarError as e:
+                raise type(e)(e.message, source=e.source, span=e.span, path=pointer(path)) from None
+        return self.patterns[x]
+
+    def format(self, name: str, draft: int) -> int:
+        if (name, draft) not in self.formats:
+            self.formats[name, draft] = known_formats.lower_format(name, self.table, draft)
+        return self.formats[name, draft]
 
 
 def pointer(path: Path) -> str:
     """A path as a JSON pointer fragment."""
     return "#" + "".join("/" + report.escape(str(p)) for p in path)
+
+
+def _is_mapping(x: Any) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(x, (dict, Mapping))  # in this order: the second is slow, and the first nearly always the case
 
 
 def _kind(x: Any) -> str:
@@ -501,7 +509,7 @@ def _format(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scop
         return
     if not (lo.assert_formats or scope.dialect.asserts_formats) or x not in known_formats.NAMES:
         return
-    parts.strings.append(known_formats.lower_format(x, lo.table, scope.draft))
+    parts.strings.append(lo.format(x, scope.draft))
 
 
 # ---------------------------------------------------------------------- arrays
@@ -556,9 +564,9 @@ def _contains(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, sc
 
 # ---------------------------------------------------------------------- objects
 def _properties(lo: Lowering, x: Any, schema: Mapping[str, Any], parts: _Parts, scope: Scope, path: Path) -> None:
-    """properties, patternProperties and additionalProperties together; called for the first of them that is present."""
-    first = next(k for k in schema if k in ("properties", "patternProperties", "additionalProperties"))
-    if path[-1] != first:
+    """properties, patternProperties and additionalProperties together, at one of them that is present."""
+    one = "properties" if "properties" in schema else "patternProperties" if "patternProperties" in schema else path[-1]
+    if path[-1] != one:
         return
     base = path[:-1]
     literals: list[int] = []

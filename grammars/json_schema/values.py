@@ -43,7 +43,7 @@ def decimal_of(x: object) -> Decimal:
 
 
 def is_number(x: object) -> bool:
-    return isinstance(x, int | float | Decimal) and not isinstance(x, bool)
+    return isinstance(x, (int, float, Decimal)) and not isinstance(x, bool)
 
 
 def _digits(table: Table, x: object) -> tuple[int, int, int]:

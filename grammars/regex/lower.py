@@ -32,6 +32,7 @@ from grammars.regex.syntax import (
     Union,
 )  # fmt: skip
 
+_ASSERTIONS = (Start, End, Boundary, Behind, Lookahead)
 UNROLL = 64  # repetitions that hold assertions are written out up to this bound
 
 
@@ -49,8 +50,8 @@ def lower_regex(pattern: Pattern, table: Table, *, search: bool = False, part: b
     All strings are valid UTF-8. Raises UnsupportedFeature for assertions inside an unbounded repetition.
     """
     node = pattern.node
-    lowering = _Lowering(table, pattern, part)
-    if not asserts(node):
+    lowering = _Lowering(table, pattern, part, asserts(node))
+    if not lowering.asserting:
         body = lowering.plain(node)
         return table.concat(table.text(), body, table.text()) if search else body
     anything = Repeat(Chars(charset.ANY), 0, None, (0, 0))
@@ -65,9 +66,7 @@ def children(node: Node) -> tuple[Node, ...]:
         return node.parts
     if isinstance(node, Union):
         return node.branches
-    if isinstance(node, Repeat | Lookahead):
-        return (node.body,)
-    return ()
+    return (node.body,) if isinstance(node, (Repeat, Lookahead)) else ()
 
 
 def asserts(node: Node) -> bool:
@@ -75,9 +74,9 @@ def asserts(node: Node) -> bool:
     stack = [node]
     while stack:
         n = stack.pop()
-        if isinstance(n, Start | End | Boundary | Behind | Lookahead):
+        if isinstance(n, _ASSERTIONS):
             return True
-        stack.extend(children(n))
+        stack.extend(c for c in children(n) if type(c) is not Chars)
     return False
 
 
@@ -99,7 +98,7 @@ def _asks(node: Node) -> tuple[bool, list[Ranges]]:
             sets[n.word] = None
         if isinstance(n, Behind):
             sets[n.ranges] = None
-        stack.extend(children(n))
+        stack.extend(c for c in children(n) if type(c) is not Chars)
     return start, list(sets)
 
 
@@ -117,7 +116,7 @@ def _zero_width(node: Node) -> bool:
     """Does the node match nothing but the empty string, wherever it matches?"""
     if isinstance(node, Concat | Union):
         return all(map(_zero_width, children(node)))
-    return isinstance(node, Start | End | Boundary | Behind | Lookahead)
+    return isinstance(node, _ASSERTIONS)
 
 
 def _nullable(node: Node, table: Table) -> bool:
@@ -132,9 +131,9 @@ def _nullable(node: Node, table: Table) -> bool:
 
 
 class _Lowering:
-    def __init__(self, table: Table, pattern: Pattern, part: bool) -> None:
-        self.table, self.pattern, self.part = table, pattern, part
-        start, sets = _asks(pattern.node)
+    def __init__(self, table: Table, pattern: Pattern, part: bool, asserting: bool) -> None:
+        self.table, self.pattern, self.part, self.asserting = table, pattern, part, asserting
+        start, sets = _asks(pattern.node) if asserting else (False, [])
         self.asked = start or bool(sets)
         self.classes = _partition(sets)
         self.text = table.text()
@@ -156,18 +155,18 @@ class _Lowering:
             return t.disjunction(*dict.fromkeys(self.plain(b) for b in node.branches))
         assert isinstance(node, Concat)
         parts: list[int] = []
-        literal = bytearray()
+        literal = ""
         for part in node.parts:
             single = _single(part)
             if single is not None:
                 literal += single
                 continue
             if literal:
-                parts.append(t.literal(bytes(literal)))
-                literal.clear()
+                parts.append(t.literal(literal.encode()))
+                literal = ""
             parts.append(self.plain(part))
         if literal:
-            parts.append(t.literal(bytes(literal)))
+            parts.append(t.literal(literal.encode()))
         return t.concat(*parts)
 
     def chars(self, ranges: Ranges) -> int:
@@ -275,16 +274,20 @@ class _Lowering:
         return a if a == b else self.table.conjunction(a, b)
 
 
-def _single(node: Node) -> bytes | None:
-    """The UTF-8 of a node that is exactly one character, else None."""
-    if isinstance(node, Chars) and len(node.ranges) == 1 and node.ranges[0][0] == node.ranges[0][1]:
-        point = node.ranges[0][0]
-        return None if 0xD800 <= point <= 0xDFFF else chr(point).encode()
-    return None
+def _single(node: Node) -> str | None:
+    """The character of a node that is exactly one, else None."""
+    if type(node) is not Chars or len(node.ranges) != 1:
+        return None
+    first, last = node.ranges[0]
+    return chr(first) if first == last and not 0xD800 <= first <= 0xDFFF else None
 
 
 def _word(node: Node) -> bytes | None:
     """The UTF-8 of a node that is one fixed string, else None."""
-    parts = node.parts if isinstance(node, Concat) else (node,)
-    singles = [_single(p) for p in parts]
-    return b"".join(s for s in singles if s is not None) if all(s is not None for s in singles) else None
+    word = ""
+    for part in node.parts if isinstance(node, Concat) else (node,):
+        single = _single(part)
+        if single is None:
+            return None
+        word += single
+    return word.encode()

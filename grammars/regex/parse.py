@@ -7,6 +7,7 @@ as `re` reads str patterns; inline flags are honoured. Positions in messages poi
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -36,6 +37,7 @@ Dialect = Literal["python", "ecma"]
 GROUP_DEPTH = 150  # groups within groups that the recursive parser and lowering can carry
 _HEX = frozenset("0123456789abcdefABCDEF")
 _REFERENCE = re.compile(r"\\[1-9]|\(\?P=|\\k<")
+_PLAIN = re.compile(r"[^\\^$.*+?()\[\]{}|]+(?![*+?{])")  # characters that stand for themselves and are not repeated
 _SIMPLE = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11}
 
 
@@ -63,6 +65,11 @@ def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFA
     if parser.referring:
         node = expand_references(node, pattern, limits.nodes)
     return Pattern(node, pattern, dialect)
+
+
+@functools.lru_cache(maxsize=1024)
+def _character(c: str) -> Chars:
+    return Chars(((ord(c), ord(c)),))
 
 
 class _Parser:
@@ -112,10 +119,24 @@ class _Parser:
                 continue
             if flags.verbose and self.skip_verbose():
                 continue
+            if self.plain_run(flags, parts):
+                continue
             start = self.at
             atom = self.atom(flags, depth)
             if atom is not None:
                 parts.append(self.quantified(atom, start, flags))
+
+    def plain_run(self, flags: _Flags, parts: list[Node]) -> bool:
+        """Read plain characters up to the next that is not, all at once: most of most patterns."""
+        if flags.verbose or flags.ignore_case:
+            return False
+        run = _PLAIN.match(self.source, self.at)
+        if run is None:
+            return False
+        self.at = run.end()
+        self.count(len(run[0]))
+        parts.extend(map(_character, run[0]))
+        return True
 
     def skip_verbose(self) -> bool:
         c = self.source[self.at]
@@ -199,10 +220,13 @@ class _Parser:
         return (least, least) if not comma else (least, int(high) if high else None)
 
     # ------------------------------------------------------------------ atoms
-    def atom(self, flags: _Flags, depth: int) -> Node | None:
-        self.nodes += 1
+    def count(self, atoms: int) -> None:
+        self.nodes += atoms
         if self.nodes > self.most_nodes:
             raise LimitExceeded(self.nodes, self.most_nodes, "nodes of a regex")
+
+    def atom(self, flags: _Flags, depth: int) -> Node | None:
+        self.count(1)
         c = self.source[self.at]
         if c == "(":
             return self.group(flags, depth)
@@ -220,7 +244,7 @@ class _Parser:
             return End(newline=self.python and not flags.multiline, line=flags.multiline)
         if c == "\\":
             return self.escape(flags)
-        return self.chars(((ord(c), ord(c)),), flags)
+        return self.chars(_character(c).ranges, flags)
 
     def chars(self, ranges: Ranges, flags: _Flags) -> Chars:
         return Chars(charset.ignore_case(ranges, flags.ascii) if flags.ignore_case else ranges)
