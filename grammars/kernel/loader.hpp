@@ -12,6 +12,8 @@ struct Document {
   enum Kind { kRegex, kJson, kGrammar } kind = kRegex;
   Id root = 0;  // regex or value
   int whitespace = 0, whitespace_count = 0;
+  // The way in which white space is written between lexemes, as one number.
+  std::uint32_t spacing() const { return static_cast<std::uint32_t>(whitespace_count) << 3 | static_cast<std::uint32_t>(whitespace); }
 };
 
 class Loader {

@@ -22,6 +22,7 @@
 #include <optional>
 
 #include "decoded.hpp"
+#include "kept_rows.hpp"
 
 namespace constrain {
 
@@ -41,15 +42,12 @@ class MaskBuilder {
   void fill(const Config& c, std::uint32_t* row) {
     ++stats.fills;
     if (bytes_ > budget_) clear();
-    if (c.lexer == Lexer::Raw) return copy(interior(c.a, true), row);
-    if (c.lexer == Lexer::String && c.escape == Reader::kPlain && !c.b) return fill_string(c, row);
-    if (c.lexer == Lexer::String && c.escape == Reader::kPlain && !Reader::recorded(c)) return fill_tracked(c, row);
-    if (c.lexer == Lexer::Key && c.escape == Reader::kPlain) {
-      if (!fill_open_key(c, row)) fill_key(c, row);
-      return;
-    }
-    clear_row(row);
-    add(judged(trie_.all, 0, c), row);
+    const std::uint64_t h = mix(c.hash(), r_.document().spacing());
+    const std::size_t words = static_cast<std::size_t>(words_);
+    if (kept_rows_.copy(c, h, row, words, v_.meter_)) return;
+    const std::int64_t before = v_.meter_.used();
+    make(c, row);
+    bytes_ += kept_rows_.offer(c, h, row, words, v_.meter_.used() - before);
   }
   bool allows(Config c, std::int32_t token) {
     for (char b : trie_.text(token))
@@ -77,6 +75,7 @@ class MaskBuilder {
     keys_ = ListStore();
     nodes_.clear();
     results_.clear();
+    kept_rows_.clear();
     view_ids_ = 1;
     bytes_ = 0;
     ++stats.clears;
@@ -144,6 +143,17 @@ class MaskBuilder {
     for (std::int32_t t : x.ids) set(row, t);
   }
 
+  void make(const Config& c, std::uint32_t* row) {
+    if (c.lexer == Lexer::Raw) return copy(interior(c.a, true), row);
+    if (c.lexer == Lexer::String && c.escape == Reader::kPlain && !c.b) return fill_string(c, row);
+    if (c.lexer == Lexer::String && c.escape == Reader::kPlain && !Reader::recorded(c)) return fill_tracked(c, row);
+    if (c.lexer == Lexer::Key && c.escape == Reader::kPlain) {
+      if (!fill_open_key(c, row)) fill_key(c, row);
+      return;
+    }
+    clear_row(row);
+    add(judged(trie_.all, 0, c), row);
+  }
   void fill_string(const Config& c, std::uint32_t* row) {
     const Interior& in = interior(c.a, false);
     Ends& inside = *in.ends;
@@ -741,6 +751,8 @@ class MaskBuilder {
       key.insert(key.end(), {f->goal, f->tracked, f->pending, f->seen, f->record});
       for (char b : c.key) key.push_back(b);
     }
+    // automata of one engine may write white space in different ways, and the gaps that a tail goes on to are not here yet
+    key.push_back(static_cast<Id>(r_.document().spacing()));
     if (r_.document().whitespace == 2 && c.frame) key.push_back(static_cast<Id>(c.frame->depth));
   }
   void frame_key(const Frame* f, std::vector<Id>& key) {
@@ -852,6 +864,7 @@ class MaskBuilder {
   std::unordered_map<Id, Needs> needs_;  // by state of a grammar
   std::unordered_map<std::uint64_t, std::vector<Outcome>> outcomes_;  // by view of the interior and tracked list
   std::unordered_map<std::uint64_t, std::uint64_t> loops_;
+  KeptRows kept_rows_;
   ListStore keys_;
   std::vector<Id> nodes_, key_;
   std::deque<Result> results_;

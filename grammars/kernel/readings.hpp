@@ -163,7 +163,11 @@ class Readings {
     Id terminal;
   };
   const Embedded& document(const Alternative& a) const { return embedded_[a.document]; }
-  Reader& documents() { return *documents_; }
+  // The reader of documents, set to the one that `a` is inside of: grammars hold documents with different white space.
+  Reader& reading(const Alternative& a) {
+    documents_->use(roots_.at(document(a).terminal));
+    return *documents_;
+  }
   bool has_documents() const { return !roots_.empty(); }
   // JSON terminals that may begin at `set`.
   bool begins_document(Id set, int b) {
@@ -283,10 +287,9 @@ class Readings {
     return id;
   }
   void step_document(const Alternative& a, int b, Id obligations, std::vector<Alternative>& out) {
-    documents_->use(roots_.at(document(a).terminal));
     Id terminal = document(a).terminal;
     Config c = document(a).config;
-    if (obligations != kNone && documents_->spells(b) && documents_->step(c, b)) out.push_back(embedded(a, std::move(c), terminal, obligations));
+    if (obligations != kNone && documents_->spells(b) && reading(a).step(c, b)) out.push_back(embedded(a, std::move(c), terminal, obligations));
     each_end(a, [&](Id, const Place& p) { step(fresh(p, a.obligations), b, out); });
   }
   struct After {

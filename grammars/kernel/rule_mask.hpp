@@ -227,10 +227,11 @@ class RuleMasks {
   void make_document(const Alternative& a, std::uint32_t* row) {
     const Config& c = r_.document(a).config;
     std::vector<std::uint32_t> inside = store_.row();
+    const bool accepting = r_.reading(a).accepting(c);
     documents_->fill(c, inside.data());
     if (!a.obligations)
       for (std::int32_t w = 0; w < store_.words(); ++w) row[w] |= inside[w];
-    if (r_.documents().accepting(c))
+    if (accepting)
       r_.each_end(a, [&](Id, const Place& p) {
         Alternative next = r_.fresh(p, a.obligations);
         if (r_.live(next)) store_.add(mask(next), row);

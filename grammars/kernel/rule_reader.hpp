@@ -242,9 +242,8 @@ class RuleReader : public RuleLiveness {
     return 256 + best;
   }
   std::int32_t planned_document(const Alternative& a) {
-    documents_->use(roots_.at(document(a).terminal));
     Config c = document(a).config;
-    if (!documents_->accepting(c)) return documents_->next_byte(c);
+    if (!reading(a).accepting(c)) return reading(a).next_byte(c);
     std::int32_t s = -1;
     each_end(a, [&](Id, const Place& p) { s = s < 0 ? first_symbol(p.set, nullptr, 0) : s; });
     return s;
