@@ -189,6 +189,34 @@ class Liveness : public ValueStore {
     while (found.count(other));
     return true;
   }
+  // A partition of the names that are no literal of `f` by the patterns they match.
+  std::vector<Id> regions(Id f) {
+    auto it = regions_.find(f);
+    if (it != regions_.end()) return it->second;
+    std::vector<Id> patterns;
+    std::vector<std::string_view> literals;
+    for (Id n : literal_names(f)) literals.push_back(name_text(n));
+    visit(f, [&](const FormulaStore::Node& n) {
+      if (n.atom == Atom::Properties)
+        for (auto [names, value] : property_bundles_[n.x].patterns) patterns.push_back(names);
+      if (n.atom == Atom::Unevaluated)
+        for (const auto& branch : unevaluated_bundles_[n.x].branches) patterns.insert(patterns.end(), branch.patterns.begin(), branch.patterns.end());
+      if (n.atom == Atom::PropertyCount && lists.begin(n.y)[0] != kNone) patterns.push_back(lists.begin(n.y)[0]);
+    });
+    std::sort(patterns.begin(), patterns.end());
+    patterns.erase(std::unique(patterns.begin(), patterns.end()), patterns.end());
+    std::vector<Id> out{re.conj({re.text(), re.negate(re.strings(literals))})};
+    for (Id p : patterns) {
+      std::vector<Id> split;
+      for (Id r : out)
+        for (Id side : {re.conj({r, p}), re.conj({r, re.negate(p)})})
+          if (re.live(side)) split.push_back(side);
+      meter_.charge(static_cast<std::int64_t>(split.size()));
+      out.swap(split);
+    }
+    if (patterns.empty() && !re.live(out[0])) out.clear();
+    return regions_[f] = out;
+  }
   Id next_names(Id f, Id seen) {
     Id a = allowed_names(f, seen);
     return seen == RegexStore::kEmpty ? a : re.conj({a, re.negate(seen)});
@@ -448,34 +476,6 @@ class Liveness : public ValueStore {
       if (needed) break;
     }
     return re.strings(texts);
-  }
-  // A partition of the names that are no literal of `f` by the patterns they match.
-  std::vector<Id> regions(Id f) {
-    auto it = regions_.find(f);
-    if (it != regions_.end()) return it->second;
-    std::vector<Id> patterns;
-    std::vector<std::string_view> literals;
-    for (Id n : literal_names(f)) literals.push_back(name_text(n));
-    visit(f, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Properties)
-        for (auto [names, value] : property_bundles_[n.x].patterns) patterns.push_back(names);
-      if (n.atom == Atom::Unevaluated)
-        for (const auto& branch : unevaluated_bundles_[n.x].branches) patterns.insert(patterns.end(), branch.patterns.begin(), branch.patterns.end());
-      if (n.atom == Atom::PropertyCount && lists.begin(n.y)[0] != kNone) patterns.push_back(lists.begin(n.y)[0]);
-    });
-    std::sort(patterns.begin(), patterns.end());
-    patterns.erase(std::unique(patterns.begin(), patterns.end()), patterns.end());
-    std::vector<Id> out{re.conj({re.text(), re.negate(re.strings(literals))})};
-    for (Id p : patterns) {
-      std::vector<Id> split;
-      for (Id r : out)
-        for (Id side : {re.conj({r, p}), re.conj({r, re.negate(p)})})
-          if (re.live(side)) split.push_back(side);
-      meter_.charge(static_cast<std::int64_t>(split.size()));
-      out.swap(split);
-    }
-    if (patterns.empty() && !re.live(out[0])) out.clear();
-    return regions_[f] = out;
   }
   bool member_possible(Id f, std::string_view key, Id seen) {
     if (!spell_name(key)) return false;

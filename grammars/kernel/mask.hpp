@@ -269,14 +269,46 @@ class MaskBuilder {
       judge_exit(c, e, row);
     }
   }
-  // Any other name: the interior of its regex, and each way of closing it on its own.
+  // Any other name: the interior of its regex, then the names that no pattern tells apart at once, and the declared ones and
+  // those whose text is recorded each on its own.
   void fill_key(const Config& c, std::uint32_t* row) {
     const Interior& in = interior(c.a, false);
     Ends& inside = *in.ends;
     copy(in, row);
     for (std::int32_t t : inside.closing) set(row, t);
-    for (const Exit& e : exits_of(inside))
-      if (trie_.all.end[e.node] > e.node + 1) judge_exit(c, e, row);
+    const Frame& f = *c.frame.get();
+    if (f.recording || f.record != kNone || v_.regions(f.goal).size() > kFewRegions) {
+      for (const Exit& e : exits_of(inside)) judge_name(c, e, row);
+      return;
+    }
+    for (Id n : v_.literal_names(f.goal))
+      if (Values::starts_with(v_.name_text(n), c.key))
+        for (const Exit& e : exits_of(inside, std::string(v_.name_text(n).substr(c.key.size())))) judge_name(c, e, row);
+    fill_regions(c, inside, row);
+  }
+  void judge_name(const Config& c, const Exit& e, std::uint32_t* row) {
+    if (trie_.all.end[e.node] > e.node + 1) judge_exit(c, e, row);
+  }
+  // Names that are not declared: those of one region are followed alike, but for the names that are used up, which only rare
+  // tails see. One name stands for all of a region, whatever was read of it, so that its tails are judged once.
+  void fill_regions(const Config& c, Ends& inside, std::uint32_t* row) {
+    const std::vector<Id> regions = v_.regions(c.frame->goal);
+    std::vector<Id> rest;
+    for (Id r : regions) rest.push_back(v_.re.run(r, c.key));
+    for (const Outcome& o : outcomes_of(inside, v_.lists.add(rest))) {
+      std::size_t i = 0;
+      while (i < rest.size() && !v_.re.accepts(rest[i], o.text)) ++i;
+      if (i == rest.size()) continue;
+      Config after = c;
+      after.key = v_.re.shortest(v_.re.conj({regions[i], v_.re.negate(c.frame->seen)}));
+      after.a = RegexStore::kEpsilon;
+      if (!r_.close_text(after)) continue;
+      const Result& tails = judge(o.tails, o.view, after);
+      add(tails, row);
+      for (std::int32_t node : tails.rare)
+        for (std::int32_t k = o.tails.first[node + 1]; k < o.tails.first[o.tails.end[node]]; ++k)
+          if (allows(c, o.tails.tokens[k])) set(row, o.tails.tokens[k]);
+    }
   }
   void judge_exit(const Config& c, const Exit& e, std::uint32_t* row) {
     Config at = c;
@@ -851,6 +883,7 @@ class MaskBuilder {
 
   static constexpr Id kUnknown = -1, kInner = -2;
   static constexpr std::int32_t kFewCharacters = 48;
+  static constexpr std::size_t kFewRegions = 64;
   static constexpr std::int32_t kWorthwhile = 8;  // nodes below which a walk is cheaper than asking for a region
   Reader& r_;
   Values& v_;
