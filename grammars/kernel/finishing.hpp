@@ -4,7 +4,8 @@
 // terminals alone; a rest of a rule is clean if its symbols are. If terminal t can be taken at an item such that what is
 // left of its rule is clean, and so are the rules that a left corner t of it opens, and the same holds of some item to
 // which its return address leads, and so on to the end of the text, then a canonical continuation after t exists in which
-// every terminal is apart from the next. That is a matter of dots and return addresses: no set after t is made.
+// every terminal is apart from the next. A terminal that is skipped leaves the parser where it was. That is a matter of dots
+// and return addresses: no set after t is made.
 //
 // A predicate that may be wrong in one direction: what is said to be finishable is; the rest is left to a closer look.
 // Cost: bits by nonterminal and terminal once, then one pass over the items of a set. Not thread-safe.
@@ -22,6 +23,7 @@ class Finishing {
     if (!on_) return;
     find_clean(separability);
     find_starts();
+    find_skipped();
   }
 
   // A number for the terminals after which a text is known to be finishable from `set`; equal numbers, equal terminals.
@@ -31,10 +33,13 @@ class Finishing {
     if (known_[static_cast<std::size_t>(set)] != kNone) return known_[static_cast<std::size_t>(set)];
     Meter::Apart apart(meter_);
     std::vector<Id> bits(words_, 0);
+    bool goes_on = chart_.accepts(set);  // without a move: what is skipped may be taken
     chart_.each_item(set, [&](Id dot, Id back) {
       if (!clean_rest_[static_cast<std::size_t>(dot) + 1] || !returns_cleanly(back)) return;
       join(bits, starts_[static_cast<std::size_t>(g_.symbol[dot])]);
+      goes_on = goes_on || clean_rest_[static_cast<std::size_t>(dot)];
     });
+    if (goes_on) join(bits, skipped_);
     if (set >= static_cast<Id>(known_.size())) known_.resize(static_cast<std::size_t>(set) + 64, kNone);
     return known_[static_cast<std::size_t>(set)] = sets_.add(bits);
   }
@@ -77,6 +82,11 @@ class Finishing {
     clean_rest_.assign(g_.symbol.size(), true);
     for (std::size_t d = g_.symbol.size(); d-- > 0;)
       if (g_.symbol[d] != Rules::kEnd) clean_rest_[d] = clean_rest_[d + 1] && clean[static_cast<std::size_t>(g_.symbol[d])];
+  }
+  void find_skipped() {
+    skipped_.assign(words_, 0);
+    for (std::size_t t = 0; t < g_.terminals.size(); ++t)
+      if (g_.terminals[t].ignored || g_.terminals[t].inside) skipped_[t >> 5] |= static_cast<Id>(1u << (t & 31));
   }
   // By symbol, the terminals that begin a derivation of it of which everything else is clean.
   void find_starts() {
@@ -133,6 +143,7 @@ class Finishing {
   bool on_ = false;
   std::vector<bool> clean_rest_;  // by dot
   std::vector<Bits> starts_;      // by symbol
+  Bits skipped_;                  // terminals after which the parser is where it was
   std::vector<Id> known_;         // by set
   ListStore sets_;                // bits, 32 terminals a word
   std::unordered_map<Id, bool> returns_;
