@@ -90,9 +90,33 @@ def test_small_schemas_cold_and_warm():
     assert run(range(250)) > 2000
 
 
+def run_options(seeds: range) -> int:
+    """Automata that differ in options as well share one vocabulary, and so an engine."""
+    states = 0
+    for seed in seeds:
+        rng = random.Random(seed)
+        schema = random_schema(rng)
+        options = {
+            "whitespace": rng.choice(["compact", "bounded", "free", 0, 1, 2]),
+            "order": rng.choice(["any", "any", "schema"]),
+            "numbers": rng.choice(["json", "plain"]),
+        }
+        try:
+            automaton = constrain.compile(constrain.json_schema(schema, **options), TINY)
+        except constrain.EmptyLanguage:
+            continue
+        states += walk(automaton, schema, rng)
+    return states
+
+
+def test_small_schemas_under_random_options():
+    assert run_options(range(150)) > 1500
+
+
 @pytest.mark.slow
 def test_ten_thousand_small_schemas():
     assert run(range(10_000)) > 80_000
+    assert run_options(range(5_000)) > 50_000
 
 
 def test_masks_do_not_depend_on_what_was_computed_before():
