@@ -5,6 +5,8 @@
 // are infinitely many is mostly plain from a loop, without enumeration. Charged; results that rest on an unfinished
 // ancestor are not memoised. Not thread-safe.
 #pragma once
+#include <set>
+
 #include "heights.hpp"
 
 namespace constrain {
@@ -44,7 +46,75 @@ class Values : public Heights {
     return out;
   }
 
+  // What tells a string from others where values are recorded: in `words` those of the items so far of the
+  // arrays that `formulas` speak of, and all of each set that their items may use up. Any two other strings can stand for each
+  // other, unless one of the items to come is equal to one. False where that is not plain: if items must be alike.
+  bool words_recorded(const std::vector<Id>& formulas, std::set<std::string>& words) {
+    std::vector<Id> values;
+    std::int64_t positions = 2, items = 0;
+    bool plain = true;
+    for (Id f : formulas)
+      visit(f, [&](const FormulaStore::Node& n) {
+        plain = plain && n.atom != Atom::Unevaluated;
+        if (n.atom == Atom::Unique || n.atom == Atom::UniqueNext) {
+          plain = plain && !n.negated;
+          items += static_cast<std::int64_t>(lists.size(n.x));
+          for (const Id* c = lists.begin(n.x); c != lists.end(n.x); ++c) strings_of(*c, words);
+        }
+        if (n.atom == Atom::ItemCount) positions = std::max<std::int64_t>(positions, n.x + 2);
+        if (n.atom == Atom::Items) positions = std::max(positions, static_cast<std::int64_t>(item_bundles_[n.x].prefix.size()) - n.y + 2);
+        members_of(n, values);
+      });
+    positions = std::min<std::int64_t>(positions, 1000) + items;
+    std::unordered_set<Id> met;
+    while (plain && !values.empty()) {
+      const Id value = values.back();
+      values.pop_back();
+      if (!met.insert(value).second) continue;
+      if (met.size() > kFewValues) return false;
+      const Record r = expand(value);
+      if (r[kString] != RegexStore::kEmpty && !loops(r[kString]) && re.count_words(r[kString], positions) < positions)
+        for (Id c : values_of(only_strings(r[kString]), positions)) words.emplace(constants.text_of(c));
+      for (Part p : {kArray, kObject})
+        visit(r[p], [&](const FormulaStore::Node& n) {
+          plain = plain && n.atom != Atom::Unevaluated;
+          members_of(n, values);
+        });
+    }
+    return plain;
+  }
+
  private:
+  static constexpr std::size_t kFewValues = 256;
+  // The strings within a constant.
+  void strings_of(Id constant, std::set<std::string>& out) {
+    std::vector<Id> open{constant};
+    while (!open.empty()) {
+      const Id c = open.back();
+      open.pop_back();
+      const Constants::Kind kind = constants.kind(c);
+      if (kind == Constants::kStringValue) out.emplace(constants.text_of(c));
+      if (kind != Constants::kArrayValue && kind != Constants::kObjectValue) continue;
+      for (std::size_t i = kind == Constants::kObjectValue; i < constants.size(c); i += 1 + (kind == Constants::kObjectValue))
+        open.push_back(constants.begin(c)[i]);
+    }
+  }
+  // The values that an atom of an array or object asks of members.
+  void members_of(const FormulaStore::Node& n, std::vector<Id>& out) {
+    if (n.atom == Atom::ItemCount) out.push_back(n.y);
+    if (n.atom == Atom::PropertyCount) out.push_back(lists.begin(n.y)[1]);
+    if (n.atom == Atom::Items) {
+      const ItemBundle& b = item_bundles_[n.x];
+      out.insert(out.end(), b.prefix.begin() + std::min<std::ptrdiff_t>(n.y, static_cast<std::ptrdiff_t>(b.prefix.size())), b.prefix.end());
+      out.push_back(b.rest);
+    }
+    if (n.atom == Atom::Properties) {
+      const PropertyBundle& b = property_bundles_[n.x];
+      for (auto& [name, value] : b.literals) out.push_back(value);
+      for (auto& [names, value] : b.patterns) out.push_back(value);
+      out.push_back(b.additional);
+    }
+  }
   // Is it plain that arrays or objects of `value` have no bound? If an item may be added that changes nothing; or if a name
   // is possible that may be exchanged for infinitely many others.
   bool unbounded(Id value, Id record, const Record& r) {

@@ -118,34 +118,6 @@ class Liveness : public ValueStore {
   }
   bool container_live_any(Id f, Id seen) { return seen == kNone ? array_live(f) : object_live(f, seen); }
 
-  // In an array whose items differ: a string that none of its items need, and in `known` those that some may miss.
-  Id string_apart(Id goal, std::vector<std::string>& known) {
-    std::vector<Id> values;
-    std::int64_t positions = 2;
-    visit(goal, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::ItemCount) positions = std::max<std::int64_t>(positions, n.x + 2), values.push_back(n.y);
-      if (n.atom != Atom::Items) return;
-      const ItemBundle& b = item_bundles_[n.x];
-      positions = std::max(positions, static_cast<std::int64_t>(b.prefix.size()) - n.y + 2);
-      values.insert(values.end(), b.prefix.begin() + n.y, b.prefix.end());
-      values.push_back(b.rest);
-    });
-    positions = std::min<std::int64_t>(positions, 1000) + static_cast<std::int64_t>(lists.size(items_so_far(goal)));
-    Id taken = RegexStore::kEmpty;
-    for (Id value : values) {
-      Id words = expand(value)[kString];
-      if (words == RegexStore::kEmpty || re.count_words(words, positions) >= positions) continue;
-      for (Id c : values_of(only_strings(words), positions)) {
-        known.emplace_back(constants.text_of(c));
-        taken = re.insert_string(taken, known.back());
-      }
-    }
-    taken = re.alt({taken, expand(equal_to_any(items_so_far(goal)))[kString]});
-    for (int suffix = 0;; ++suffix) {
-      std::string word = "~" + std::to_string(suffix);
-      if (!re.accepts(taken, word)) return constants.string(word);
-    }
-  }
   Id only_strings(Id words) {
     return value_of({0, 0, 0, FormulaStore::kFalse, words, FormulaStore::kFalse, FormulaStore::kFalse});
   }

@@ -76,6 +76,7 @@ class MaskBuilder {
     nodes_.clear();
     results_.clear();
     kept_rows_.clear();
+    known_ = Known();
     view_ids_ = 1;
     bytes_ = 0;
     ++stats.clears;
@@ -145,8 +146,9 @@ class MaskBuilder {
 
   void make(const Config& c, std::uint32_t* row) {
     if (c.lexer == Lexer::Raw) return copy(interior(c.a, true), row);
-    if (c.lexer == Lexer::String && c.escape == Reader::kPlain && !c.b) return fill_string(c, row);
-    if (c.lexer == Lexer::String && c.escape == Reader::kPlain && !Reader::recorded(c)) return fill_tracked(c, row);
+    if (c.lexer == Lexer::String && c.escape == Reader::kPlain) {
+      if (Reader::recorded(c) ? fill_recorded(c, row) : c.b ? fill_tracked(c, row) : fill_string(c, row)) return;
+    }
     if (c.lexer == Lexer::Key && c.escape == Reader::kPlain) {
       if (!fill_open_key(c, row)) fill_key(c, row);
       return;
@@ -154,23 +156,18 @@ class MaskBuilder {
     clear_row(row);
     add(judged(trie_.all, 0, c), row);
   }
-  void fill_string(const Config& c, std::uint32_t* row) {
+  bool fill_string(const Config& c, std::uint32_t* row) {
+    if (c.frame && c.frame->pending) return false;  // the outcome differs from tail to tail
     const Interior& in = interior(c.a, false);
     Ends& inside = *in.ends;
     copy(in, row);
-    if (inside.closing.empty() && inside.tails.empty()) return;
     for (std::int32_t t : inside.closing) set(row, t);
-    if (inside.tails.empty()) return;
-    if (Reader::recorded(c) && !c.frame->pending && c.frame->record == kNone && !in.row->bits.empty()) return fill_recorded(c, inside, row);
-    if (c.frame && (c.frame->pending || c.frame->recording)) {  // the outcome differs from tail to tail
-      clear_row(row);
-      return add(judged(trie_.all, 0, c), row);
-    }
-    add(judged(inside.tails, inside.view, r_.after_child(c)), row);
+    if (!inside.tails.empty()) add(judged(inside.tails, inside.view, r_.after_child(c)), row);
+    return true;
   }
 
   // A string whose frame waits for the truths of `c.b`: the exits fall into few classes by these truths.
-  void fill_tracked(const Config& c, std::uint32_t* row) {
+  bool fill_tracked(const Config& c, std::uint32_t* row) {
     const Interior& in = interior(c.a, false);
     Ends& inside = *in.ends;
     copy(in, row);
@@ -179,6 +176,7 @@ class MaskBuilder {
       Config after = c;
       if (run_text(after, o.text) && r_.close_text(after)) add(judged(o.tails, o.view, after), row);
     }
+    return true;
   }
   bool run_text(Config& c, const std::string& decoded) {
     c.a = v_.re.run(c.a, decoded);
@@ -214,19 +212,51 @@ class MaskBuilder {
     return outcomes_[key] = std::move(made);
   }
 
-  // An item of an array whose items must differ, if many strings are allowed: the tails of a string that equals nothing
-  // at once, then the strings that items to come could miss, one by one. Tails that begin another value are rare.
-  void fill_recorded(const Config& c, Ends& inside, std::uint32_t* row) {
-    std::vector<std::string> known;
-    Id other = v_.string_apart(c.frame->goal, known);
-    Config after = r_.after_child(c, other);
-    const Result& tails = judge(inside.tails, inside.view, after, true);
-    add(tails, row);
-    for (std::int32_t node : tails.rare)
-      for (std::int32_t k = inside.tails.first[node + 1]; k < inside.tails.first[inside.tails.end[node]]; ++k)
-        if (allows(c, inside.tails.tokens[k])) set(row, inside.tails.tokens[k]);
-    for (const std::string& word : known)
+  // A string within items that must differ, if many are allowed: one that equals nothing stands for all that have the same
+  // truths, whatever was read of it, so that their tails are judged once; then the strings that matter, one by one. Tails that
+  // begin another recorded string may repeat this one and are rare. False if it is not known which strings matter.
+  bool fill_recorded(const Config& c, std::uint32_t* row) {
+    const Interior& in = interior(c.a, false);
+    if (in.row->bits.empty() || !know(c.frame).plain) return false;
+    Ends& inside = *in.ends;
+    copy(in, row);
+    for (std::int32_t t : inside.closing) set(row, t);
+    const std::vector<Id> tracked(v_.lists.begin(c.b), v_.lists.end(c.b));
+    for (const Outcome& o : outcomes_of(inside, c.b)) {
+      std::vector<Id> truths;
+      for (Id t : tracked) truths.push_back(v_.re.accepts(t, o.text) ? RegexStore::kEpsilon : RegexStore::kEmpty);
+      Config after = c;
+      after.key = known_.other, after.a = RegexStore::kEpsilon, after.b = v_.lists.add(truths);
+      if (!r_.close_text(after)) continue;
+      const Result& tails = judge(o.tails, o.view, after, true);
+      add(tails, row);
+      for (std::int32_t node : tails.rare)
+        for (std::int32_t k = o.tails.first[node + 1]; k < o.tails.first[o.tails.end[node]]; ++k)
+          if (allows(c, o.tails.tokens[k])) set(row, o.tails.tokens[k]);
+    }
+    for (const std::string& word : known_.words)
       if (Values::starts_with(word, c.key)) correct_string(c, word, inside, row);
+    return true;
+  }
+  // The strings that matter where values are recorded in `frame`, and one that does not.
+  struct Known {
+    FrameRef frame;
+    bool plain = false;
+    std::set<std::string> words;
+    std::string other;
+  };
+  const Known& know(const FrameRef& frame) {
+    if (known_.frame && known_.frame->hash == frame->hash && same_stack(known_.frame.get(), frame.get())) return known_;
+    std::vector<Id> formulas;
+    for (const Frame* f = frame.get(); f && f->recording; f = f->parent) {
+      formulas.push_back(f->goal);
+      formulas.insert(formulas.end(), v_.lists.begin(f->tracked), v_.lists.end(f->tracked));
+    }
+    Known made;
+    made.plain = v_.words_recorded(formulas, made.words);
+    for (int suffix = 0; made.other.empty() || made.words.count(made.other); ++suffix) made.other = "~" + std::to_string(suffix);
+    made.frame = frame;
+    return known_ = std::move(made);
   }
   void correct_string(const Config& c, const std::string& word, Ends& inside, std::uint32_t* row) {
     for (const Exit& e : exits_of(inside, word.substr(c.key.size())))
@@ -741,7 +771,7 @@ class MaskBuilder {
     return complete(view, c, judge(view, view_id, c));
   }
   // What the memo holds for `c`: tokens allowed whatever names are used up, and rare nodes still to be judged.
-  // `apart`: values that begin in the frame of `c` see the items before them and are left rare.
+  // `apart`: recorded strings that begin may equal one before them and are left rare.
   const Result& judge(const TrieView& view, std::int32_t view_id, const Config& c, bool apart = false) {
     ++stats.judgements;
     key_.assign({apart ? -2 - view_id : view_id});
@@ -856,9 +886,8 @@ class MaskBuilder {
       if (c.lexer == Lexer::Number && next.lexer == Lexer::Gap && c.frame) w.reached = std::min(w.reached, c.frame->depth);
       take(view, i, w.result.ids);
       if (view.end[i] == i + 1) continue;
-      bool begins = w.apart && c.lexer == Lexer::Gap && next.lexer != Lexer::Gap && depth <= w.depth;
-      bool opens = w.apart && c.lexer == Lexer::Gap && depth > (c.frame ? c.frame->depth : 0) && depth <= w.depth + 1;
-      if (begins || opens || (next.lexer == Lexer::Key && depth <= w.depth && !(exact && depth == w.depth))) {
+      bool begins = w.apart && c.lexer == Lexer::Gap && next.lexer == Lexer::String && Reader::recorded(next);
+      if (begins || (next.lexer == Lexer::Key && depth <= w.depth && !(exact && depth == w.depth))) {
         w.result.rare.push_back(i);
         continue;
       }
@@ -898,6 +927,7 @@ class MaskBuilder {
   std::unordered_map<std::uint64_t, std::vector<Outcome>> outcomes_;  // by view of the interior and tracked list
   std::unordered_map<std::uint64_t, std::uint64_t> loops_;
   KeptRows kept_rows_;
+  Known known_;
   ListStore keys_;
   std::vector<Id> nodes_, key_;
   std::deque<Result> results_;
