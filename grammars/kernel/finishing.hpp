@@ -41,6 +41,11 @@ class Finishing {
   bool holds(Id number, Id terminal) const {
     return sets_.size(number) && sets_.begin(number)[terminal >> 5] >> (terminal & 31) & 1;
   }
+  // After `Chart::collect`.
+  void collect(const Chart::Numbers& kept) {
+    kept.sets.move(known_);
+    renumber(returns_, kept.returns);
+  }
   std::size_t bytes() const { return known_.size() * 4 + sets_.bytes() + starts_.size() * words_ * 4 + returns_.size() * 40; }
 
  private:
