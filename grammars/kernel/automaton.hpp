@@ -4,11 +4,18 @@
 // different sources are shared. When an engine outgrows its budget the vocabulary begins a new one; the old one lives
 // as long as automata that were compiled in it. Every public operation takes the engine's lock and a fresh meter, works
 // on copies and commits at the end, so that an error leaves the caller's object as it was.
+//
+// What an automaton keeps for the rules of a context-free grammar grows with every new stack. When it outgrows its budget
+// it is collected at the beginning of the next operation: what the points of its `Root`s lead to is kept, the rest forgotten.
+// All points are renumbered at once, so that equal points stay equal, and a point keeps its hash. The next collection comes
+// at twice what was kept, if that is more than the budget, so that its cost is a constant share of the work.
+//
 // Thread-safety: automata and states may be shared; a matcher belongs to one thread at a time.
 #pragma once
 #include <memory>
 #include <mutex>
 #include <set>
+#include <span>
 
 #include "rule_loader.hpp"
 #include "string_grammar.hpp"
@@ -236,13 +243,38 @@ struct Point {
   Config config;
   bool ended = false;
   bool operator==(const Point& o) const { return ended == o.ended && config == o.config; }
-  std::uint64_t hash() const { return mix(config.hash(), ended); }
+};
+
+// Points that outlive an operation, or the turns of one. Those of an automaton are in one list, under its lock.
+class Root {
+ public:
+  Root() = default;
+  Root(const Root&) = delete;
+  virtual ~Root() = default;
+  virtual std::span<Point> points() = 0;
+  void attach(Root& list) {
+    previous_ = &list, next_ = list.next_;
+    if (next_) next_->previous_ = this;
+    list.next_ = this;
+  }
+  void detach() {
+    if (!previous_) return;
+    previous_->next_ = next_;
+    if (next_) next_->previous_ = previous_;
+    previous_ = next_ = nullptr;
+  }
+  Root* next() const { return next_; }
+
+ private:
+  Root *previous_ = nullptr, *next_ = nullptr;
 };
 
 using SpecialTokens = std::unordered_map<std::string, std::vector<std::int32_t>>;
 
 class Automaton {
  public:
+  static constexpr std::size_t kBudget = 128u << 20;
+
   // `documents`: the mode of embedded JSON documents; `specials`: ids of special tokens by name.
   Automaton(std::shared_ptr<KernelVocabulary> vocabulary, const Mode& mode, const std::int64_t* words, std::size_t n,
             const std::vector<std::string_view>& blobs, Id root, std::int64_t compile_work, std::int64_t mask_work, const Mode& documents,
@@ -287,7 +319,7 @@ class Automaton {
     }
     // A fresh meter: for operations on whole texts, where the limit is one for each byte.
     void renew() {
-      if (a_.rules_) a_.rules_->trim();
+      if (a_.rules_) a_.bound_memory();
       a_.engine_->trim();
       if (a_.documents_) a_.documents_->trim();
       a_.engine_->meter.begin(a_.mask_work_, "mask_work");
@@ -305,7 +337,32 @@ class Automaton {
   const RuleMasks* rule_masks() const { return masks_.get(); }
   RuleReader* rules() const { return rules_.get(); }
   std::vector<Id> inseparable() const { return rules_ ? rules_->inseparable() : std::vector<Id>(); }
+  // What is kept for the rules of a context-free grammar.
+  struct Memory {
+    std::size_t rules = 0, masks = 0, budget = 0, collections = 0;
+  };
+  Memory memory() const {
+    Guard guard(*this);
+    return {rules_ ? rules_->bytes() : 0, masks_ ? masks_->bytes() : 0, budget_, collections_};
+  }
   std::size_t rule_bytes() const { return rules_ ? rules_->bytes() + masks_->bytes() : 0; }
+  // Of the rules; their masks have half as much beside it.
+  void set_budget(std::size_t bytes) const {
+    Guard guard(*this);
+    budget_ = bytes;
+    kept_ = 0;
+    if (masks_) masks_->budget = bytes / 2;
+  }
+  // Forgets what no point needs, and all masks.
+  void clear() const {
+    Guard guard(*this);
+    if (!rules_) return;
+    masks_->clear();
+    collect(true);
+  }
+  Root& roots() const { return roots_; }
+  // The same for equal points, before and after collections. Needs a Guard.
+  std::uint64_t hash(const Point& p) const { return mix(rules_ ? rules_->serial(p.config.a) : p.config.hash(), p.ended); }
   std::int64_t compile_used() const { return compile_used_; }
 
   // All of the following need a Turn.
@@ -414,6 +471,28 @@ class Automaton {
   }
 
  private:
+  // ------------------------------------------------------------------ collection
+  struct Roots : Root {
+    std::span<Point> points() override { return {}; }
+  };
+  void bound_memory() const {
+    rules_->trim();
+    std::size_t bytes = rules_->bytes();
+    if (bytes > budget_ && bytes > 2 * kept_) collect(rules_->lexer_bytes() > budget_ / 4);
+  }
+  void collect(bool lexers) const {
+    std::vector<Id> live;
+    for (Root* r = roots_.next(); r; r = r->next())
+      for (const Point& p : r->points()) live.push_back(p.config.a);
+    RuleReader::Survivors kept = rules_->collect(live, lexers);
+    for (Root* r = roots_.next(); r; r = r->next())
+      for (Point& p : r->points()) p.config.a = kept.configurations(p.config.a);
+    start_.config.a = rules_->start();
+    masks_->collect(kept.alternatives, lexers);
+    kept_ = rules_->bytes();
+    ++collections_;
+  }
+
   bool step_byte(Config& c, int b) const {
     if (!rules_) return engine_->reader.step(c, b);
     return (c.a = rules_->step(c.a, b)) != 0;
@@ -484,8 +563,19 @@ class Automaton {
   std::unique_ptr<RuleReader> rules_;           // of a context-free grammar
   std::unique_ptr<RuleMasks> masks_;
   Document document_;
-  Point start_;
+  mutable Point start_;
   std::int64_t mask_work_, compile_used_ = 0;
+  mutable Roots roots_;
+  mutable std::size_t budget_ = kBudget, kept_ = 0, collections_ = 0;
+};
+
+// The points of an operation on a whole text, which stay valid when its turn is renewed. Made and dropped under the lock.
+template <std::size_t n>
+struct Held : Root {
+  std::array<Point, n> at;
+  explicit Held(const Automaton& a) { attach(a.roots()); }
+  ~Held() override { detach(); }
+  std::span<Point> points() override { return at; }
 };
 
 }  // namespace constrain

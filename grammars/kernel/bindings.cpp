@@ -82,10 +82,11 @@ struct PyVocabulary {
 };
 
 struct PyAutomaton;
-struct PyState {
+struct PyState : Root {
   std::shared_ptr<PyAutomaton> automaton;
   Point point;
-  ~PyState();
+  std::span<Point> points() override { return {&point, 1}; }
+  ~PyState() override;
 };
 struct PyAutomaton : std::enable_shared_from_this<PyAutomaton> {
   std::shared_ptr<PyVocabulary> vocabulary;
@@ -95,21 +96,24 @@ struct PyAutomaton : std::enable_shared_from_this<PyAutomaton> {
 PyState::~PyState() {
   if (!automaton) return;
   Automaton::Guard guard(*automaton->a);
+  detach();
   point = Point{};
 }
 
-struct PyMatcher {
+struct PyMatcher : Root {
   std::shared_ptr<PyAutomaton> automaton;
   std::vector<Point> history;  // history.back() is where we are
   PyMatcher(std::shared_ptr<PyAutomaton> owner, const Point& start) : automaton(std::move(owner)) {
     Automaton::Guard guard(*automaton->a);
     history.push_back(start);
+    attach(automaton->a->roots());
   }
-  ~PyMatcher() {
+  ~PyMatcher() override {
     Automaton::Guard guard(*automaton->a);
+    detach();
     history.clear();
   }
-  PyMatcher(const PyMatcher&) = delete;
+  std::span<Point> points() override { return history; }
   const Automaton& a() const { return *automaton->a; }
   const Point& here() const { return history.back(); }
 };
@@ -118,6 +122,7 @@ std::shared_ptr<PyState> make_state(const std::shared_ptr<PyAutomaton>& a, Point
   auto s = std::make_shared<PyState>();
   s->automaton = a;
   s->point = std::move(p);
+  s->attach(a->a->roots());
   return s;
 }
 
@@ -204,8 +209,15 @@ NB_MODULE(_kernel, m) {
            });
 
   nb::class_<PyState>(m, "State")
-      .def("__eq__", [](const PyState& s, const PyState& o) { return s.automaton == o.automaton && s.point == o.point; }, nb::is_operator())
-      .def("__hash__", [](const PyState& s) { return static_cast<Py_hash_t>(s.point.hash() >> 2); })
+      .def("__eq__", [](const PyState& s, const PyState& o) {
+        if (s.automaton != o.automaton) return false;
+        Automaton::Guard guard(*s.automaton->a);
+        return s.point == o.point;
+      }, nb::is_operator())
+      .def("__hash__", [](const PyState& s) {
+        Automaton::Guard guard(*s.automaton->a);
+        return static_cast<Py_hash_t>(s.automaton->a->hash(s.point) >> 2);
+      })
       .def_prop_ro("ended", [](const PyState& s) { return s.point.ended; });
 
   nb::class_<PyAutomaton>(m, "Automaton")
@@ -262,9 +274,19 @@ NB_MODULE(_kernel, m) {
         Automaton::Turn turn(*a.a);
         return a.a->accepting(s.point);
       })
+      .def("memory", [](const PyAutomaton& a) {
+        Automaton::Memory m = a.a->memory();
+        nb::dict d;
+        d["rules"] = m.rules, d["masks"] = m.masks, d["budget"] = m.budget, d["collections"] = m.collections;
+        return d;
+      })
+      .def("set_budget", [](PyAutomaton& a, std::size_t bytes) { a.a->set_budget(bytes); })
+      .def("clear", [](PyAutomaton& a) { a.a->clear(); })
       .def("read", [](PyAutomaton& a, nb::bytes text) {
         Automaton::Turn turn(*a.a);
-        Point p = a.a->between_tokens(a.a->start());
+        Held<1> held(*a.a);
+        Point& p = held.at[0];
+        p = a.a->between_tokens(a.a->start());
         std::int64_t n = 0;
         for (; n < static_cast<std::int64_t>(text.size()); ++n, turn.renew())
           if (!a.a->run(p, std::string_view(text.c_str() + n, 1))) return nb::make_tuple(n, false);

@@ -13,8 +13,9 @@
 //   - nothing refers to positions: sets are persistent, shared by all texts, and forking is free.
 // Deterministic grammars cost O(1) set operations a terminal; ambiguous ones at most what Earley's algorithm costs.
 //
-// Memory: 8 bytes an item. Sets live as long as the chart. Not thread-safe.
+// Memory: 8 bytes an item. Sets live until `collect` forgets what is no longer needed. Not thread-safe.
 #pragma once
+#include "collection.hpp"
 #include "rules.hpp"
 
 namespace constrain {
@@ -65,14 +66,14 @@ class Chart {
   // The set after any one of the terminals of the list `terminals`; dead if none can be read.
   Id go(Id set, Id terminals) {
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(terminals);
-    auto it = moves_.find(key);
-    if (it == moves_.end()) {
+    const Priced* known = moves_.find(key);
+    if (!known) {
       Meter::Apart apart(meter_);
       Id made = find_move(set, terminals);
-      it = moves_.emplace(key, Move{made, apart.work()}).first;
+      known = &moves_.put(key, Priced(made, apart.work()));
     }
-    meter_.charge(Meter::price(it->second.work));
-    return it->second.set;
+    meter_.charge(known->price);
+    return known->found;
   }
   // The set from which either of two sets goes on.
   Id either(Id a, Id b) {
@@ -85,14 +86,17 @@ class Chart {
   // The set in which `symbol` is read first, and then everything that follows `set`: for ignored nonterminals.
   Id interlude(Id set, Id symbol) {
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(symbol);
-    auto it = interludes_.find(key);
-    if (it != interludes_.end()) return it->second;
-    Id back = static_cast<Id>(returns_.size());
-    returns_.push_back({});
-    returns_[back].content = set;
+    if (const Id* known = interludes_.find(key)) return *known;
+    Meter::Apart apart(meter_);
+    Id back = same_content(set, static_cast<Id>(returns_.size()));
+    if (back == static_cast<Id>(returns_.size())) {
+      returns_.push_back({});
+      returns_[back].content = set;
+    }
+    returns_[back].handed_out = true;
     Building out;
     for (Id d : g_.first_dots[symbol]) out.items.push_back({d, back});
-    return interludes_[key] = intern(out);
+    return interludes_.put(key, intern(out));
   }
 
   // Bytes of a shortest completion (lexemes side by side).
@@ -132,7 +136,53 @@ class Chart {
     return returns_[back].content;
   }
   std::size_t bytes() const {
-    return sets_.bytes() + lists.bytes() + returns_.size() * 40 + moves_.size() * 40 + shapes_.size() * (32 + g_.symbols() / 8);
+    return sets_.bytes() + lists.bytes() + returns_.size() * sizeof(Return) + (waiting_.size() + shape_ids_.size() + by_content_.size()) * 4 +
+           costs_.size() * 8 + moves_.bytes() + return_ids_.bytes() + interludes_.bytes() + shapes_.size() * (96 + g_.symbols() / 8);
+  }
+
+  // ------------------------------------------------------------------ collection
+  struct Numbers {
+    Kept sets, returns;
+  };
+  // Forgets all but the sets `roots`, what they lead to, and the sets for which also(set, f) calls f, and numbers them
+  // afresh. A return address is kept with the place that it is known by, so that reading a text again leads to the sets that
+  // are kept for it. `lists_too`: `lists` begins anew; what refers to it must be forgotten.
+  template <class F>
+  Numbers collect(const std::vector<Id>& roots, bool lists_too, F&& also) {
+    Numbers kept{Kept(sets_.count()), Kept(returns_.size())};
+    std::vector<Id> open, open_returns;
+    auto need = [&](Id set) {
+      if (kept.sets.mark(set)) open.push_back(set);
+    };
+    auto need_return = [&](Id back) {
+      if (kept.returns.mark(back)) open_returns.push_back(back);
+    };
+    for (Id set : {Id{0}, Id{1}, start_}) need(set);  // 0 and 1: the empty list, and the set of no items
+    need_return(kTop);
+    for (Id set : roots) need(set);
+    while (!open.empty() || !open_returns.empty()) {
+      if (!open.empty()) {
+        Id set = open.back();
+        open.pop_back();
+        for (std::size_t i = 2, n = sets_.size(set); i < n; i += 2) need_return(sets_.begin(set)[i]);
+        also(set, need);
+      } else {
+        const Return& r = returns_[open_returns.back()];
+        open_returns.pop_back();
+        need(r.place);
+        if (r.content != kNone) need(r.content);
+      }
+    }
+    kept.sets.number();
+    kept.returns.number();
+    copy(kept);
+    if (lists_too) {
+      lists = ListStore();
+      shapes_.clear();
+      shapes_by_next_.clear();
+      shape_ids_.clear();
+    }
+    return kept;
   }
   std::size_t count() const { return sets_.count(); }
 
@@ -158,11 +208,31 @@ class Chart {
     std::int64_t cost = -1;
     bool handed_out = false;
   };
-  struct Move {
-    Id set;
-    std::int64_t work;
-  };
-  bool empty(Id set) const { return sets_.size(set) == 1 && !accepts(set); }
+  bool empty(Id set) const { return sets_.size(set) <= 1 && !accepts(set); }
+  void copy(const Numbers& kept) {
+    sets_ = copied(sets_, kept.sets, [&](std::vector<Id>& set) {
+      for (std::size_t i = 2; i < set.size(); i += 2) set[i] = kept.returns(set[i]);
+    });
+    start_ = kept.sets(start_);
+    kept.sets.move(shape_ids_);
+    kept.sets.move(costs_);
+    waiting_ = {};
+    moves_.clear();
+    interludes_.clear();
+    kept.returns.move(returns_);
+    for (Return& r : returns_) {
+      r.place = kept.sets(r.place);
+      if (r.content != kNone) r.content = kept.sets(r.content);
+    }
+    kept.sets.move(by_content_);
+    for (Id& back : by_content_) back = kept.returns(back);
+    WordTable<Id> before;
+    std::swap(before, return_ids_);
+    before.each([&](std::uint64_t key, Id back) {
+      Id place = kept.sets(static_cast<Id>(key >> 32));
+      if (place != kNone && kept.returns.holds(back)) return_ids_.put(static_cast<std::uint64_t>(place) << 32 | (key & 0xFFFFFFFF), kept.returns(back));
+    });
+  }
   static constexpr int kDepth = 64;  // of return addresses whose content is found at once
 
   Id find_move(Id set, Id terminals) {
@@ -248,28 +318,32 @@ class Chart {
   }
   Id return_address(const Place& at, Id symbol) {
     std::uint64_t key = static_cast<std::uint64_t>(at.waiting) << 32 | static_cast<std::uint32_t>(symbol);
-    auto it = return_ids_.find(key);
-    if (it != return_ids_.end()) {
-      returns_[it->second].handed_out = true;
-      return it->second;
+    if (const Id* known = return_ids_.find(key)) {
+      returns_[*known].handed_out = true;
+      return *known;
     }
     Id id = static_cast<Id>(returns_.size());
     returns_.push_back({at.waiting, symbol, kNone, -1, false});
-    return_ids_.emplace(key, id);
+    return_ids_.put(key, id);
     if (depth_ >= kDepth) return returns_[id].handed_out = true, id;  // its content is found when it is asked for
     Id found = find_content(id);
     if (!returns_[id].handed_out) {  // nothing refers to it yet: an address of equal content serves
-      auto [same, fresh] = by_content_.try_emplace(found, id);
-      if (!fresh) {
+      Id same = same_content(found, id);
+      if (same != id) {
         if (id == static_cast<Id>(returns_.size()) - 1) returns_.pop_back();
-        return_ids_[key] = same->second;
-        return same->second;
+        return return_ids_.put(key, same);
       }
     } else {
-      by_content_.try_emplace(found, id);
+      same_content(found, id);
     }
     returns_[id].handed_out = true;
     return id;
+  }
+  // The return address that stands for those of this content: `back`, if there was none.
+  Id same_content(Id content, Id back) {
+    if (content >= static_cast<Id>(by_content_.size())) by_content_.resize(std::max<std::size_t>(sets_.count(), static_cast<std::size_t>(content) + 1), kNone);
+    Id& known = by_content_[static_cast<std::size_t>(content)];
+    return known == kNone ? known = back : known;
   }
   Id find_content(Id id) {
     Meter::Apart apart(meter_);
@@ -371,12 +445,12 @@ class Chart {
   ListStore sets_;
   Id start_ = 0;
   std::vector<Return> returns_;
-  std::vector<Id> waiting_, shape_ids_;
+  std::vector<Id> waiting_, shape_ids_, by_content_;  // by set
   std::vector<std::int64_t> costs_;
   std::deque<Shape> shapes_;
-  std::unordered_map<Id, Id> shapes_by_next_, by_content_;
-  std::unordered_map<std::uint64_t, Id> return_ids_, interludes_;
-  std::unordered_map<std::uint64_t, Move> moves_;
+  std::unordered_map<Id, Id> shapes_by_next_;
+  WordTable<Id> return_ids_, interludes_;
+  WordTable<Priced> moves_;
   std::unordered_set<Id> busy_;
   int depth_ = 0;
 };

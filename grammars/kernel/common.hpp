@@ -4,6 +4,7 @@
 // whether a limit is met does not depend on the machine. What a memo holds is not charged again: a limit met by a cold
 // engine may be kept by a warm one, with the same result as under a larger limit.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
@@ -149,6 +150,63 @@ class IdTable {
   }
   std::vector<Slot> slots_;
   std::size_t used_ = 0;
+};
+
+// A table from 64-bit keys (not all ones) to small values, in one array: no allocation for an entry, dropped in one step.
+template <class Value>
+class WordTable {
+ public:
+  // Null if there is none. Holds until the next `put`.
+  Value* find(std::uint64_t key) {
+    if (slots_.empty()) return nullptr;
+    Slot& s = slot(key);
+    return s.key == key ? &s.value : nullptr;
+  }
+  const Value* find(std::uint64_t key) const { return const_cast<WordTable*>(this)->find(key); }
+  const Value& put(std::uint64_t key, Value value) {
+    if (4 * (used_ + 1) > 3 * slots_.size()) grow();
+    Slot& s = slot(key);
+    used_ += s.key == kFree;
+    s = {key, value};
+    return s.value;
+  }
+  // Calls f(key, value) for every entry, in no order that means anything.
+  template <class F>
+  void each(F&& f) const {
+    for (const Slot& s : slots_)
+      if (s.key != kFree) f(s.key, s.value);
+  }
+  void clear() { slots_ = {}, used_ = 0; }
+  std::size_t size() const { return used_; }
+  std::size_t bytes() const { return slots_.size() * sizeof(Slot); }
+
+ private:
+  static constexpr std::uint64_t kFree = ~0ull;
+  struct Slot {
+    std::uint64_t key = kFree;
+    Value value{};
+  };
+  Slot& slot(std::uint64_t key) {
+    std::size_t i = mix(0, key) & (slots_.size() - 1);
+    while (slots_[i].key != key && slots_[i].key != kFree) i = (i + 1) & (slots_.size() - 1);
+    return slots_[i];
+  }
+  void grow() {
+    std::vector<Slot> before(slots_.empty() ? 64 : slots_.size() * 2);
+    before.swap(slots_);
+    for (const Slot& s : before)
+      if (s.key != kFree) slot(s.key) = s;
+  }
+  std::vector<Slot> slots_;
+  std::size_t used_ = 0;
+};
+
+// What was found, and what every use of it is charged (`Meter::price`, cut to four bytes).
+struct Priced {
+  Id found = 0;
+  std::uint32_t price = 0;
+  Priced() = default;
+  Priced(Id found_, std::int64_t work) : found(found_), price(static_cast<std::uint32_t>(std::min<std::int64_t>(Meter::price(work), UINT32_MAX))) {}
 };
 
 }  // namespace constrain

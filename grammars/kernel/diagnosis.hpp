@@ -73,17 +73,20 @@ inline Progress progress_at(const Automaton& a, const Point& p, const std::strin
     if (reading[t]) out.reading.push_back(static_cast<Id>(t));
     if (next[t] && (!wanted || !r->g.terminals[t].ignored)) out.next.push_back(static_cast<Id>(t));
   }
+  std::vector<std::vector<Id>> heads;  // by reading, sorted: their order is that of no memo
   auto take = [&](Id set) {
-    r->chart.each_head(set, [&](Id head) {
-      Id n = head - static_cast<Id>(count);
-      if (std::find(out.rules.begin(), out.rules.end(), n) == out.rules.end()) out.rules.push_back(n);
-    });
+    heads.emplace_back();
+    r->chart.each_head(set, [&](Id head) { heads.back().push_back(head - static_cast<Id>(count)); });
   };
   for (const Readings::Alternative& x : r->alternatives(p.config.a)) {
     take(x.set);
     if (!out.reading.empty() || x.phase == Readings::kFresh) continue;
     r->each_end(x, [&](Id, const Readings::Place& place) { take(place.set); });
   }
+  std::sort(heads.begin(), heads.end());
+  for (const std::vector<Id>& some : heads)
+    for (Id n : some)
+      if (std::find(out.rules.begin(), out.rules.end(), n) == out.rules.end()) out.rules.push_back(n);
   return out;
 }
 
@@ -102,11 +105,13 @@ inline std::string bytes_at(const Automaton& a, const Point& p) {
 template <class F>
 Diagnosis diagnose(const Automaton& a, std::string_view text, F&& renew) {
   Diagnosis out;
-  Point p = a.between_tokens(a.start()), character = p;
+  Held<3> held(a);
+  auto& [p, character, before] = held.at;
+  p = character = a.between_tokens(a.start());
   for (; out.viable < static_cast<std::int64_t>(text.size()); ++out.viable, renew()) {
     std::string_view byte = text.substr(static_cast<std::size_t>(out.viable), 1);
     bool begins = (byte[0] & 0xC0) != 0x80;
-    Point before = p;
+    before = p;
     if (begins) out.place = out.viable;
     if (begins && (byte[0] & 0x80)) character = p;
     if (a.run(p, byte)) continue;

@@ -46,7 +46,12 @@ class Finishing {
   bool holds(Id number, Id terminal) const {
     return sets_.size(number) && sets_.begin(number)[terminal >> 5] >> (terminal & 31) & 1;
   }
-  std::size_t bytes() const { return known_.size() * 4 + sets_.bytes() + starts_.size() * words_ * 4 + returns_.size() * 40; }
+  // After `Chart::collect`.
+  void collect(const Chart::Numbers& kept) {
+    kept.sets.move(known_);
+    kept.returns.move(returns_);
+  }
+  std::size_t bytes() const { return known_.size() * 4 + sets_.bytes() + starts_.size() * words_ * 4 + returns_.size(); }
 
  private:
   using Bits = std::vector<Id>;
@@ -103,8 +108,7 @@ class Finishing {
   }
   // Is there a way from return address `root` to the end of the text through clean rests? Found for all addresses on the way.
   bool returns_cleanly(Id root) {
-    auto it = returns_.find(root);
-    if (it != returns_.end()) return it->second;
+    if (known_return(root) != kUnknown) return known_return(root) == kYes;
     std::vector<Id> open{root};
     std::unordered_map<Id, std::vector<Id>> callers;  // by address: those from which it is reached
     std::unordered_set<Id> seen{root};
@@ -115,9 +119,8 @@ class Finishing {
       meter_.charge();
       chart_.each_item(content, [&](Id dot, Id back) {
         if (!clean_rest_[static_cast<std::size_t>(dot)]) return;
-        auto known = returns_.find(back);
-        if (known != returns_.end()) {
-          ends = ends || known->second;
+        if (known_return(back) != kUnknown) {
+          ends = ends || known_return(back) == kYes;
           return;
         }
         callers[back].push_back(at);
@@ -125,16 +128,21 @@ class Finishing {
       });
       if (ends) good.push_back(at);
     }
-    for (Id at : open) returns_[at] = false;
+    for (Id at : open) {
+      if (at >= static_cast<Id>(returns_.size())) returns_.resize(static_cast<std::size_t>(at) + 64, kUnknown);
+      returns_[static_cast<std::size_t>(at)] = kNo;
+    }
     while (!good.empty()) {
       Id at = good.back();
       good.pop_back();
-      if (returns_[at]) continue;
-      returns_[at] = true;
+      if (known_return(at) == kYes) continue;
+      returns_[static_cast<std::size_t>(at)] = kYes;
       for (Id caller : callers[at]) good.push_back(caller);
     }
-    return returns_[root];
+    return known_return(root) == kYes;
   }
+  enum Answer : std::uint8_t { kUnknown, kNo, kYes };
+  Answer known_return(Id back) const { return back < static_cast<Id>(returns_.size()) ? returns_[static_cast<std::size_t>(back)] : kUnknown; }
 
   const Rules& g_;
   Chart& chart_;
@@ -146,7 +154,7 @@ class Finishing {
   Bits skipped_;                  // terminals after which the parser is where it was
   std::vector<Id> known_;         // by set
   ListStore sets_;                // bits, 32 terminals a word
-  std::unordered_map<Id, bool> returns_;
+  std::vector<Answer> returns_;  // by return address
 };
 
 }  // namespace constrain

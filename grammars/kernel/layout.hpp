@@ -4,6 +4,7 @@
 // analysis, Indentation) two widths compare only if both counts agree, so that no meaning depends on the tab size.
 // A state is an interned list: (depth, column, other column, in the indentation?, widths...). Memory: 16 bytes and 8 a block.
 #pragma once
+#include "collection.hpp"
 #include "rules.hpp"
 
 namespace constrain {
@@ -70,6 +71,10 @@ class Layouts {
     c.after = lists_.add(x);
     return c;
   }
+
+  std::size_t count() const { return lists_.count(); }
+  std::size_t bytes() const { return lists_.bytes(); }
+  void collect(const Kept& kept) { lists_ = copied(lists_, kept, [](std::vector<Id>&) {}); }
 
  private:
   std::vector<Id> copy(Id s) const { return {lists_.begin(s), lists_.end(s)}; }

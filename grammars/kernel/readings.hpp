@@ -2,8 +2,8 @@
 //
 // An *alternative* is (parser set, lexer state, phase, obligations, layout, embedded document): one reading of the text
 // so far. Alternatives are interned. A byte makes of each: the lexeme in progress with one byte more, and, where the
-// lexing discipline lets it have ended, a new lexeme begun after each way to end it. Memory: 24 bytes an alternative.
-// Not thread-safe.
+// lexing discipline lets it have ended, a new lexeme begun after each way to end it. Memory: 24 bytes an alternative,
+// until `collect`. Not thread-safe.
 #pragma once
 #include "document.hpp"
 #include "layout.hpp"
@@ -176,9 +176,52 @@ class Readings {
     return false;
   }
 
-  std::size_t bytes() const { return chart.bytes() + scan.bytes() + alternatives_.bytes() + after_.size() * 80 + embedded_.size() * 200; }
+  std::size_t bytes() const { return chart.bytes() + scan.bytes() + alternatives_.bytes() + layouts.bytes() + after_.size() * 80 + embedded_.size() * 200; }
+
+  // What a collection keeps.
+  struct Survivors {
+    Chart::Numbers chart;
+    Kept alternatives, configurations;
+  };
 
  protected:
+  // Forgets all alternatives but these and, of the chart, all that they do not lead to; see `Chart::collect` for `also`.
+  // `lexers`: the lexer begins anew too.
+  template <class F>
+  Chart::Numbers collect(const Kept& kept, bool lexers, F&& also) {
+    Kept states(scan.count()), obligations(scan.lists.count()), indentations(layouts.count()), documents(embedded_.size());
+    std::vector<Id> sets;
+    for (Kept* k : {&states, &obligations, &indentations}) k->mark(0);
+    kept.each([&](Id id) {
+      if (!id) return;  // the empty list
+      Alternative a = alternative(id);
+      sets.push_back(a.set);
+      states.mark(a.state);
+      obligations.mark(a.obligations);
+      indentations.mark(a.layout);
+      if (a.phase == kEmbedded) documents.mark(a.document);
+    });
+    for (Kept* k : {&states, &obligations, &indentations, &documents}) k->number();
+    Chart::Numbers of_chart = chart.collect(sets, lexers, also);
+    if (lexers) scan.collect(states, obligations);
+    layouts.collect(indentations);
+    collect_documents(documents);
+    alternatives_ = copied(alternatives_, kept, [&](std::vector<Id>& a) {
+      if (a.empty()) return;
+      a[0] = of_chart.sets(a[0]);
+      if (lexers) a[1] = states(a[1]), a[3] = obligations(a[3]);
+      a[4] = indentations(a[4]);
+      if (a[2] == kEmbedded) a[5] = documents(a[5]);
+    });
+    after_ = {};
+    return of_chart;
+  }
+  void collect_documents(const Kept& kept) {
+    std::deque<Embedded> before;
+    before.swap(embedded_);
+    embedded_ids_ = {};
+    kept.each([&](Id id) { intern_document(std::move(before[static_cast<std::size_t>(id)].config), before[static_cast<std::size_t>(id)].terminal); });
+  }
   Alternative alternative(Id id) const {
     const Id* x = alternatives_.begin(id);
     return {x[0], x[1], x[2], x[3], x[4], x[5]};
@@ -224,7 +267,11 @@ class Readings {
     if (change.dedents < 0) return;
     if (change.indents) set = chart.go(set, chart.lists.add({g.layout.indent}));
     for (int k = 0; k < change.dedents && !chart.dead(set); ++k) set = chart.go(set, chart.lists.add({g.layout.dedent}));
-    if (!chart.dead(set)) out.push_back({set, change.after});
+    if (chart.dead(set)) return;
+    // no indent and no dedent comes before the next line: something else must, or the end
+    std::vector<Id> allowed(chart.lists.begin(chart.allowed(set)), chart.lists.end(chart.allowed(set)));
+    bool enters = std::any_of(allowed.begin(), allowed.end(), [&](Id t) { return g.terminals[t].kind != TerminalKind::Layout; });
+    if (enters || ends_text({set, change.after})) out.push_back({set, change.after});
   }
   // May the text end here? Open blocks are closed, and the last line is ended if the parser asks for that.
   bool ends_text(Place p) {

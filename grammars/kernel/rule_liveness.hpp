@@ -80,13 +80,12 @@ class RuleLiveness : public Readings {
     if (separability_.all) return ways != 0;
     if (surely_finishable(known_finishable(set), ways)) return true;
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(ways);
-    auto it = finishable_.find(key);
-    if (it != finishable_.end()) return it->second;
+    if (const bool* known = finishable_.find(key)) return *known;
     Meter::Apart apart(meter_);
     bool any = false;
     std::vector<Id> order(chart.lists.begin(ways), chart.lists.end(ways));
     for (std::size_t i = 0; i < order.size() && !any; i += 2) any = good(set_after_lexeme(set, order[i], order[i + 1]));
-    return finishable_[key] = any;
+    return finishable_.put(key, any);
   }
   bool needs_finishing() const { return !separability_.all; }
   // What is known of `finishable` at a set without a look at what follows: a number, 0 if nothing needs finishing.
@@ -106,9 +105,37 @@ class RuleLiveness : public Readings {
     return asked != kNone && begun && lexeme_can_end(begun, scan.join(asked, longer));
   }
 
-  std::size_t bytes() const { return Readings::bytes() + (finishing_ ? finishing_->bytes() : 0) + (searched_.size() + good_.size() + finishable_.size() + can_end_.size()) * 40 + extending_.size() * 64; }
+  std::size_t bytes() const { return Readings::bytes() + (finishing_ ? finishing_->bytes() : 0) + (searched_.size() + can_end_.size()) * 40 + good_.bytes() + finishable_.bytes() + extending_.size() * 64 + ways_.size() * 4; }
 
  protected:
+  // Keeps what is known of the sets that are kept, and the sets that this leads to.
+  template <class F>
+  void each_continuation(Id set, F&& f) const {
+    const Good* known = good_.find(static_cast<std::uint64_t>(set));
+    if (known && known->next != kNone) f(known->next);
+  }
+  void collect(const Survivors& kept, bool lexers) {
+    WordTable<Good> good;
+    good_.each([&](std::uint64_t set, const Good& known) {
+      Id id = kept.chart.sets(static_cast<Id>(set));
+      if (id != kNone) good.put(static_cast<std::uint64_t>(id), {known.holds, kept.chart.sets(known.next)});
+    });
+    std::swap(good_, good);
+    renumber(searched_, kept.alternatives);
+    if (finishing_) finishing_->collect(kept.chart);
+    WordTable<bool> finishable;
+    if (!lexers)
+      finishable_.each([&](std::uint64_t key, bool known) {
+        Id set = kept.chart.sets(static_cast<Id>(key >> 32));
+        if (set != kNone) finishable.put(static_cast<std::uint64_t>(set) << 32 | (key & 0xFFFFFFFF), known);
+      });
+    std::swap(finishable_, finishable);
+    if (!lexers) return;
+    ways_ = {};
+    finals_ = {};
+    can_end_ = {};
+    extending_ = {};
+  }
   // Is `a`, a lexeme in progress without obligations, live by way of a match of `t`?
   bool plainly_ends(const Alternative& a, Id t) {
     if (separability_.all) return separability_.separable[t];
@@ -195,9 +222,9 @@ class RuleLiveness : public Readings {
     std::vector<Id> path;
     bool result = true;
     for (Id s = set;;) {
-      auto it = good_.find(s);
-      if (it != good_.end()) {
-        result = it->second;
+      if (const Good* known = good_.find(static_cast<std::uint64_t>(s))) {
+        result = known->holds;
+        path.push_back(s);
         break;
       }
       meter_.charge();
@@ -219,7 +246,9 @@ class RuleLiveness : public Readings {
       }
       s = with_interludes(chart.go(s, terminals));
     }
-    for (Id s : path) good_[s] = result;
+    for (std::size_t i = 0; i < path.size(); ++i)
+      if (i + 1 < path.size() || !good_.find(static_cast<std::uint64_t>(path[i])))
+        good_.put(static_cast<std::uint64_t>(path[i]), Good{result, i + 1 < path.size() ? path[i + 1] : kNone});
     return result;
   }
   // After the shortest match of `t` from `state` on, may whatever follows it or a terminal that ends with it come next?
@@ -337,13 +366,18 @@ class RuleLiveness : public Readings {
     bool live;
     std::int64_t work;
   };
+  struct Good {
+    bool holds = false;
+    Id next = kNone;  // set to which the canonical continuation goes on; kNone: it ends here
+  };
 
   Separability separability_;
   std::unique_ptr<Finishing> finishing_;  // where not all terminals are separable
   std::vector<Id> ways_;  // by lexer state
   std::unordered_map<Id, Finals> finals_;
-  std::unordered_map<Id, bool> good_;
-  std::unordered_map<std::uint64_t, bool> finishable_, can_end_;
+  WordTable<Good> good_;  // by set
+  WordTable<bool> finishable_;
+  std::unordered_map<std::uint64_t, bool> can_end_;
   std::unordered_map<std::uint64_t, ByteSet> extending_;
   std::unordered_map<Id, Searched> searched_;
 };

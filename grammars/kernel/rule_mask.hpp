@@ -26,10 +26,12 @@ class RuleMasks {
     for (std::int32_t i = 0; i < trie_.all.size(); i = trie_.all.end[i]) roots_[trie_.all.byte[i]] = i;
   }
 
+  std::size_t budget = 64u << 20;  // bytes
+
   // Writes the mask of configuration `c` without end tokens into row[0 .. words).
   void fill(Id c, std::uint32_t* row) {
     ++stats_.fills;
-    if (bytes() > kBudget) clear();
+    if (bytes() > budget) clear();
     std::vector<Alternative> all = r_.alternatives(c);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const TokenSet& m = mask(all[i]);
@@ -52,6 +54,12 @@ class RuleMasks {
     return s;
   }
   std::size_t bytes() const { return masks_.size() * 60 + store_.bytes + views_.bytes() + interiors_.bytes(); }
+  // After a collection of the reader: masks of the alternatives that are kept stay, unless lexer states have new numbers too.
+  void collect(const Kept& alternatives, bool lexers) {
+    if (lexers) return clear();
+    renumber(masks_, alternatives);
+    views_.forget_sets();
+  }
   void clear() {
     masks_.clear();
     interiors_.clear();
@@ -61,8 +69,6 @@ class RuleMasks {
   }
 
  private:
-  static constexpr std::size_t kBudget = 64u << 20;
-
   // ------------------------------------------------------------------ masks of alternatives
   const TokenSet& mask(const Alternative& a) {
     Id id = r_.intern(a);

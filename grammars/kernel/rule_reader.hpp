@@ -31,16 +31,16 @@ class RuleReader : public RuleLiveness {
   // The configuration after one more byte; 0 if no accepted text goes on so.
   Id step(Id c, int b) {
     std::uint64_t key = static_cast<std::uint64_t>(c) << 8 | static_cast<std::uint64_t>(b);
-    auto it = steps_.find(key);
-    if (it == steps_.end()) {
+    const Priced* known = steps_.find(key);
+    if (!known) {
       Meter::Apart apart(meter_);
       std::vector<Alternative> next;
       for (std::size_t i = 0; i < configs_.size(c); ++i) step(alternative(configs_.begin(c)[i]), b, next);
       Id made = live_config(next);
-      it = steps_.emplace(key, std::pair<Id, std::int64_t>{made, apart.work()}).first;
+      known = &steps_.put(key, Priced(made, apart.work()));
     }
-    meter_.charge(Meter::price(it->second.second));
-    return it->second.first;
+    meter_.charge(known->price);
+    return known->found;
   }
   // The configuration after a special token, which no lexeme reaches across.
   Id step_special(Id c, std::int32_t token) {
@@ -103,7 +103,42 @@ class RuleReader : public RuleLiveness {
     std::int64_t free = g.end != kNone ? g.terminals[g.end].cost : g.layout.on ? g.terminals[g.layout.newline].cost : 0;
     return std::max<std::int64_t>(0, best - free);
   }
-  std::size_t bytes() const { return RuleLiveness::bytes() + configs_.bytes() + steps_.size() * 40; }
+  std::size_t bytes() const { return RuleLiveness::bytes() + configs_.bytes() + serials_.size() * 8 + steps_.bytes(); }
+
+  // Of what depends on lexer states alone, and not on what the parser has read.
+  std::size_t lexer_bytes() const { return scan.bytes() + chart.lists.bytes(); }
+
+  // ------------------------------------------------------------------ collection
+  // A number that a configuration keeps for as long as a collection finds it: what its hash is made of.
+  std::uint64_t serial(Id c) {
+    while (serials_.size() < configs_.count()) serials_.push_back(next_serial_++);
+    return serials_[static_cast<std::size_t>(c)];
+  }
+  // Forgets what the configurations `live` (and the start) do not need; all numbers change. `lexers`: lexer states too.
+  // What is kept of a memo is a matter of speed alone. Cost: linear in what is there.
+  Survivors collect(const std::vector<Id>& live, bool lexers) {
+    Kept configurations(configs_.count()), alternatives(alternatives_.count());
+    configurations.mark(0);
+    configurations.mark(start_);
+    for (Id c : live) configurations.mark(c);
+    configurations.number();
+    alternatives.mark(0);
+    configurations.each([&](Id c) {
+      for (std::size_t i = 0; i < configs_.size(c); ++i) alternatives.mark(configs_.begin(c)[i]);
+    });
+    alternatives.number();
+    Chart::Numbers of_chart = Readings::collect(alternatives, lexers, [&](Id set, auto& need) { each_continuation(set, need); });
+    Survivors kept{std::move(of_chart), std::move(alternatives), std::move(configurations)};
+    RuleLiveness::collect(kept, lexers);
+    serial(0);
+    configs_ = copied(configs_, kept.configurations, [&](std::vector<Id>& config) {
+      for (Id& a : config) a = kept.alternatives(a);
+    });
+    kept.configurations.move(serials_);
+    start_ = kept.configurations(start_);
+    steps_.clear();
+    return kept;
+  }
 
  private:
   static constexpr std::size_t kSteps = 1u << 18;
@@ -135,22 +170,28 @@ class RuleReader : public RuleLiveness {
   // Its next symbol; -1: the text may end here.
   std::int32_t next_symbol(Id c) {
     if (accepting(c)) return -1;
-    std::vector<Alternative> all = alternatives(c);
-    std::size_t best = 0;
+    std::vector<Alternative> best;
     std::pair<bool, std::int64_t> least{true, INT64_MAX};
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      bool plain = plainly_live(all[i]);
-      std::pair<bool, std::int64_t> here{!plain, plain ? planned_bytes(all[i]) : bound(all[i])};
-      if (here < least) least = here, best = i;
+    for (const Alternative& a : alternatives(c)) {
+      bool plain = plainly_live(a);
+      std::pair<bool, std::int64_t> here{!plain, plain ? planned_bytes(a) : bound(a)};
+      if (here < least) least = here, best.clear();
+      if (here == least) best.push_back(a);
     }
-    const Alternative& a = all[best];
-    if (plainly_live(a)) {
-      std::int32_t s = planned(a);
-      if (s >= 0 && (s >= 256 || step(c, s))) return s;
+    // among equals the least symbol, because the order of alternatives is that of memos
+    std::int32_t chosen = INT32_MAX;
+    if (!least.first)
+      for (const Alternative& a : best) {
+        std::int32_t s = planned(a);
+        if (s >= 0 && s < chosen && (s >= 256 || step(c, s))) chosen = s;
+      }
+    if (chosen != INT32_MAX) return chosen;
+    for (const Alternative& a : best) {
+      int first = -1;
+      if (!search(a, &first) || first < 0) throw std::logic_error("a live configuration has no completion");
+      chosen = std::min(chosen, first);
     }
-    int first = -1;
-    if (!search(a, &first) || first < 0) throw std::logic_error("a live configuration has no completion");
-    return first;
+    return chosen;
   }
   // Bytes that follow the shortest match of `t` from `a` on.
   std::int64_t bytes_after(const Alternative& a, Id t) { return std::min(cost_after(a.set, t), chart.cost(set_after_shortest(a.set, a.state, t))); }
@@ -280,7 +321,9 @@ class RuleReader : public RuleLiveness {
   }
 
   ListStore configs_;
-  std::unordered_map<std::uint64_t, std::pair<Id, std::int64_t>> steps_;
+  std::vector<std::uint64_t> serials_;  // by configuration
+  std::uint64_t next_serial_ = 0;
+  WordTable<Priced> steps_;
   Id start_ = 0;
 };
 

@@ -64,7 +64,13 @@ class RuleViews {
     return loops_[static_cast<std::size_t>(state)] = g;
   }
   std::size_t bytes() const { return bytes_ + nodes_.size() * sizeof(Node) + edges_.bytes(); }
+  // The sets of the parser have new numbers.
+  void forget_sets() {
+    for (std::vector<Id>& known : observed_) known.clear();
+  }
   void clear() {
+    forget_sets();
+    loops_.clear();
     views_.clear();
     view_ids_.clear();
     units_ = 0;

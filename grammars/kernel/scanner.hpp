@@ -11,7 +11,7 @@
 // A match of a terminal counts only where no match of its `unless` follows, so that an `end` of a state is a set of
 // terminals together with what they ask of the text that follows. Of the valid ones those of highest priority are taken.
 //
-// Memory: 1 KiB a visited state. Not thread-safe.
+// Memory: 1 KiB a visited state, until `collect`. Not thread-safe.
 #pragma once
 #include "chart.hpp"
 
@@ -132,6 +132,20 @@ class Scanner {
   }
   std::size_t bytes() const {
     return rows_.size() * (sizeof(Row) + 44) + parts_.bytes() + lists.bytes() + obligation_steps_.size() * 40;
+  }
+  std::size_t count() const { return rows_.size(); }
+  // Forgets all states and obligations but these, and numbers them afresh. For when `Chart::lists` begins anew.
+  void collect(const Kept& states, const Kept& obligations) {
+    parts_ = copied(parts_, states, [](std::vector<Id>&) {});
+    lists = copied(lists, obligations, [](std::vector<Id>&) {});
+    rows_ = {};
+    while (rows_.size() < parts_.count()) rows_.emplace_back().fill(kUnknown);
+    ends_ = {};
+    ends_known_ = {};
+    starts_ = {};
+    goes_on_ = {};
+    no_longer_ = {};
+    obligation_steps_ = {};
   }
 
  private:

@@ -58,6 +58,32 @@ class TokenAutomaton:
             compile_work=self.kernel.compile_work,
         )
 
+    # ------------------------------------------------------------------ memory
+    def memory(self) -> dict[str, int]:
+        """What a context-free grammar keeps, in bytes: `rules` (parser sets, readings, lexer states) and their `masks`,
+        the `budget` of the rules (masks have half as much beside it), and how many `collections` there were.
+
+        Beyond the budget the rules are collected: what no state or matcher needs is forgotten. States and matchers, which
+        keep their histories, may hold more than that; then the next collection comes at twice what they hold. No result
+        depends on the budget. All zero but the budget for other grammars, whose memory is that of the vocabulary's
+        engine (`Vocabulary.memory`)."""
+        return dict(self.kernel.memory())
+
+    @property
+    def memory_budget(self) -> int:
+        """Bytes kept for rules before what is no longer needed is forgotten: 128 MiB unless set."""
+        return self.memory()["budget"]
+
+    @memory_budget.setter
+    def memory_budget(self, budget: int) -> None:
+        if budget < 0:
+            raise ValueError(f"a budget of {budget} bytes; it must not be negative")
+        self.kernel.set_budget(budget)
+
+    def clear(self) -> None:
+        """Forget what no state or matcher needs, and all masks, now."""
+        self.kernel.clear()
+
     # ------------------------------------------------------------------ states
     @property
     def start(self) -> State:

@@ -34,10 +34,18 @@ NL: (/\n */ | /#[^\n]*/)+
 %ignore / +/
 %layout NL IN DE
 """
+IGNORED = r"""
+start: stmt+
+stmt: "a" NL | "a" ":" NL IN stmt+ DE
+NL: (/\n */)+
+%ignore /#+/
+%layout NL IN DE
+"""
 PATTERNS = {'"a"': "a", '":"': ":", '"("': r"\(", '")"': r"\)", '" "': " ", "/\\n/": "\n"}
 GRAMMARS = {
     "blocks": (BLOCKS, {"NL": r"(\n *)+"}, "a:\n "),
     "brackets": (BRACKETS, {"NL": r"(\n *)+", "%ignore": " "}, "a:\n ("),
+    "ignored": (IGNORED, {"NL": r"(\n *)+", "%ignore": "#+"}, "a:\n #"),
     "comments": (COMMENTS, {"NL": r"(\n *|#[^\n]*)+", "%ignore": " +"}, "a:\n #"),
 }
 
