@@ -273,7 +273,7 @@ using SpecialTokens = std::unordered_map<std::string, std::vector<std::int32_t>>
 
 class Automaton {
  public:
-  static constexpr std::size_t kBudget = 128u << 20;
+  static constexpr std::size_t kBudget = 256u << 20;
 
   // `documents`: the mode of embedded JSON documents; `specials`: ids of special tokens by name.
   Automaton(std::shared_ptr<KernelVocabulary> vocabulary, const Mode& mode, const std::int64_t* words, std::size_t n,

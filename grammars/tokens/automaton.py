@@ -71,7 +71,7 @@ class TokenAutomaton:
 
     @property
     def memory_budget(self) -> int:
-        """Bytes kept for rules before what is no longer needed is forgotten: 128 MiB unless set."""
+        """Bytes kept for rules before what is no longer needed is forgotten: 256 MiB unless set."""
         return self.memory()["budget"]
 
     @memory_budget.setter

@@ -224,7 +224,7 @@ def test_memory_is_bounded_while_texts_come_and_go():
 
 def test_what_is_visible_of_it():
     a = constrain.compile(constrain.lark('start: "a" start "b" | "c"'), LETTERS_AND_C)
-    assert a.memory_budget == 128 << 20
+    assert a.memory_budget == 256 << 20
     m = a.matcher()
     m.mask()
     memory = a.memory()
@@ -237,7 +237,7 @@ def test_what_is_visible_of_it():
         a.memory_budget = -1
     other = constrain.compile(constrain.regex("[ab]*"), LETTERS)
     other.clear()
-    assert other.memory() == {"rules": 0, "masks": 0, "budget": 128 << 20, "collections": 0}
+    assert other.memory() == {"rules": 0, "masks": 0, "budget": 256 << 20, "collections": 0}
 
 
 LETTERS_AND_C = constrain.Vocabulary([b"a", b"b", b"c", b"aa", b"ab", b"cb", None], [6])
