@@ -15,7 +15,7 @@ import numpy as np
 
 from decoders.sampling.graph import Floats
 from decoders.sampling.masked import all_died
-from decoders.sampling.result import Estimate, Samples, degrees_of_freedom
+from decoders.sampling.result import Estimate, Samples, degrees_of_freedom, skewness
 from decoders.sampling.surrogate import Surrogate
 from decoders.sampling.trie import PrefixTrie, log_dot
 from decoders.sampling.walks import Rule, collect, guided, run_round
@@ -70,4 +70,5 @@ def _crossed(log_w: Floats, log_c: Floats, log_mean_c: float, rng: np.random.Gen
     if mean <= 0.0:
         return Estimate()  # too few draws for the correction they got
     stderr = float(values.std(ddof=1) / np.sqrt(len(values)) / mean)
-    return Estimate(top + float(np.log(mean)), stderr, degrees_of_freedom(values - mean) - 1)
+    steps = values - mean
+    return Estimate(top + float(np.log(mean)), stderr, degrees_of_freedom(steps) - 1, skewness(steps))
