@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import sampling_suites as suites
 import sampling_truth as truth
 
+import constrain
 from decoders.sampling import SAMPLERS, LookAhead, PrefixTrie
 from decoders.sampling.awrs import geometric, gumbel_order, recursive
 from decoders.sampling.markov import step
@@ -340,6 +341,15 @@ def overhead(seeds: int, only: Sequence[str]) -> None:
 
 
 # ---------------------------------------------------------------------- the embedded model
+LITERALS = r"""
+start: record
+record: "{" KEY ": " value (", " KEY ": " value)* "}"
+value: NUMBER | TEXT | record | "[" (value (", " value)*)? "]" | NAME "(" (value (", " value)*)? ")"
+KEY: /"[a-z]{3,6}"/
+NAME: /[A-Z][a-z]{1,5}/
+NUMBER: /[0-9]{1,3}/
+TEXT: /"[A-Z][a-z]{1,8}"/
+"""
 PERSON = "Extract the person: Maria Lopez is 34 years old and lives in Paris."
 NAME, AGE = {"type": "string", "maxLength": 12}, {"type": "integer", "minimum": 0, "maximum": 150}
 GRAMMARS: dict[str, tuple[Any, str, float]] = {
@@ -355,6 +365,7 @@ GRAMMARS: dict[str, tuple[Any, str, float]] = {
     "dict literal": (
         r'\{"name": "[A-Z][a-z]{1,8}( [A-Z][a-z]{1,8})?"(, "(age|year)": [0-9]{1,3})?(, "city": "[A-Z][a-z]{2,8}")?\}',
         PERSON, 1.5),
+    "nested literals": (partial(constrain.lark, LITERALS), PERSON, 1.0),
     "arithmetic": ("[a-z]{1,6} = [0-9]{1,3}( [+*] [0-9]{1,3}){0,3};", "Write the age of Ada, who is 36.", 1.5),
 }  # fmt: skip
 
@@ -382,14 +393,13 @@ class Remembered:
 
 
 def model(seeds: int, only: Sequence[str]) -> None:
-    import constrain
     from constrain.generator import Generator
 
     base: Any = None
     for name, (wanted, prompt, temperature) in GRAMMARS.items():
         if only and name not in only:
             continue
-        wanted = constrain.regex(wanted) if isinstance(wanted, str) else wanted
+        wanted = constrain.regex(wanted) if isinstance(wanted, str) else wanted() if callable(wanted) else wanted
         generator = Generator(
             "default" if base is None else base.model.model, wanted, base and base.tokenizer, describe=False
         )
