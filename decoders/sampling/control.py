@@ -28,7 +28,9 @@ def controlled(
     """n masked draws (or by `rule`, frozen), their weights as they are, and log Z with the surrogate's noise taken out.
 
     kind: "unigram" or "bigram", fitted to what the trie knows after `pilot` masked draws that are not counted. Law:
-    weighted. Raises UnsupportedFeature where C is not known: under a truncation, a check, or a graph beyond its limits.
+    weighted. Cost: as `masked`, and one backward pass of the surrogate. Raises UnsupportedFeature where C is not known: under a
+    truncation, a check, or a graph beyond its limits; ValueError for another kind. Source: control variates with an
+    independent coefficient (Glynn and Szechtman 2002).
     """
     target = trie.target
     if target.graph.distance is None or target.check is not None:

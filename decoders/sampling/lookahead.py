@@ -44,12 +44,15 @@ def lookahead(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, replacement: bool = False, kind: str = "state",
     batch: int = 1, max_model_calls: int | None = None, defence: float = 0.03,
 ) -> Samples:  # fmt: skip
-    """n draws (fewer once nothing is left, or at max_model_calls, which biases by stopping), properly weighted.
+    """n draws (fewer once nothing is left, or at max_model_calls, which biases by stopping).
 
-    batch: draws that share one state of knowledge. defence: least share of walks by each of the three rules; no weight is
-    more than 1 / defence times that of masks, or than bound(root) / defence. In (0, 1/3]. Without replacement the result
-    lists every text whose probability became known, with one weight each, so that it may have more texts than draws; those
-    that became known in the last round and were not drawn weigh nothing, and count in the certificate.
+    kind: of the `Surrogate`. batch: draws that share one state of knowledge. defence: least share of walks by each of the
+    three rules, in (0, 1/3]; no weight is more than 1 / defence times that of masks, or than bound(root) / defence.
+    Without replacement the result lists every text whose probability became known, with one weight each, so that it may
+    have more texts than draws; those that became known in the last round and were not drawn weigh nothing, and count in the
+    certificate. Law: weighted, E[estimate | past] = Z. Cost: one model call for each prefix not seen before, half of them
+    probes at most, and a refit of the surrogate whenever the trie has grown by half. Raises ValueError for an unknown kind or
+    a defence out of range. Source: this project; its parts are named in `mixture`, `surrogate` and `values`.
     """
     before = trie.counts.copy()
     trie.settle()
