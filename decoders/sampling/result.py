@@ -295,7 +295,7 @@ def betting_bound(evidence: Evidence, risk: float) -> float:
     low = max(sure, high - 1e3)
     if high == -math.inf or log_capital(low) < wanted:
         return sure
-    for _ in range(60):
+    for _ in range(45):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if log_capital(middle) >= wanted else (low, middle)
     return low
