@@ -14,8 +14,8 @@ trie has a known probability, drawn or not: it leaves bounds and values, and dra
     mass of f on the texts known before  +  weight_t f(x_t)
 
 whose expectation given the past is Z E*[f] as well, and which lies within [known, known + bound(root) / share]. These are
-averaged with fixed coefficients that grow with t (later draws know more); every text then has one weight, and when
-nothing is left Z and all expectations are exact. Up to half of the model calls go to `probes` between the walks: what is
+averaged with fixed coefficients that grow with t (later draws know more); every text then has one weight. When nothing is
+left, Z and all expectations are exact, and replace the average: runs that end before that are then no fair sample of all. Up to half of the model calls go to `probes` between the walks: what is
 found there needs no draw.
 """
 
@@ -50,9 +50,10 @@ def lookahead(
     three rules, in (0, 1/3]; no weight is more than 1 / defence times that of masks, or than bound(root) / defence.
     Without replacement the result lists every text whose probability became known, with one weight each, so that it may
     have more texts than draws; those that became known in the last round and were not drawn weigh nothing, and count in the
-    certificate. Law: weighted, E[estimate | past] = Z. Cost: one model call for each prefix not seen before, half of them
-    probes at most, and a refit of the surrogate whenever the trie has grown by half. Raises ValueError for an unknown kind or
-    a defence out of range. Source: this project; its parts are named in `mixture`, `surrogate` and `values`.
+    certificate. Law: weighted, E[estimate | past] = Z for each draw; exact once nothing is left. Cost: one model call for each
+    prefix not seen before, half of them probes at most, and a refit of the surrogate whenever the trie has grown by half.
+    Raises ValueError for an unknown kind or a defence out of range. Source: this project; its parts are named in `mixture`,
+    `surrogate` and `values`.
     """
     before = trie.counts.copy()
     trie.settle()
@@ -197,7 +198,9 @@ def _average(each: Floats, evidence: Evidence, log_weights: Floats, exhausted: b
         return Estimate()
     log_z = float(np.logaddexp.reduce(log_weights))
     if exhausted:
-        return Estimate(log_z, 0.0)
+        return Estimate(log_z, 0.0, evidence=evidence)
+    if log_z == -math.inf:  # nothing but texts of the last round, which no draw has met
+        return Estimate(evidence=evidence)
     steps = each * np.expm1(np.logaddexp(evidence.excess, evidence.known) - log_z)
     if len(steps) < 2:
         return Estimate(log_z, evidence=evidence)

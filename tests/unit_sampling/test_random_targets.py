@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -250,3 +251,18 @@ def test_control_a_mixture_of_other_shares(monkeypatch):
     assert worst(estimates(world, "with replacement", 300, one=one), wanted) < 4.5
     monkeypatch.setattr(lookahead_module, "run_round", equal)
     assert worst(estimates(world, "with replacement", 300, one=one), wanted) > 6
+
+
+@pytest.mark.parametrize("seed", [37, 38])
+def test_each_draw_is_unbiased_where_some_runs_exhaust_the_language(seed):
+    """Exhausted runs replace their average by Z itself, so the results' mean is off; no draw's own estimate is."""
+    world = World(seed)
+    one = METHODS["lookahead"](np.random.default_rng([seed, 7]))
+    firsts, results = [], []
+    for i in range(250):
+        result = one(PrefixTrie(world.target), np.random.default_rng([seed, 0, i]))
+        firsts.append(math.exp(np.logaddexp(result.evidence.excess[0], result.evidence.known[0])))
+        results.append(0.0 if result.log_z is None else math.exp(result.log_z))
+        assert result.stderr != 0.0 or result.log_z == pytest.approx(math.log(world.z))
+    assert worst(np.array(firsts)[:, None], np.array([world.z])) < 3.5
+    assert any(z == pytest.approx(world.z) for z in results)
