@@ -15,8 +15,8 @@ trie has a known probability, drawn or not: it leaves bounds and values, and dra
 
 whose expectation given the past is Z E*[f] as well, and which lies within [known, known + bound(root) / share]. These are
 averaged with fixed coefficients that grow with t (later draws know more); every text then has one weight. When nothing is
-left, Z and all expectations are exact, and replace the average: runs that end before that are then no fair sample of all. Up to half of the model calls go to `probes` between the walks: what is
-found there needs no draw.
+left, Z and all expectations are exact, and replace the average: runs that end before that are then no fair sample of all.
+Up to half of the model calls go to `probes` between the walks: what is found there needs no draw.
 """
 
 from __future__ import annotations
