@@ -21,8 +21,12 @@ from decoders.sampling.walks import Draw, Rule, collect, run_round
 def arithmetic(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, shifts: int = 4, rule: Rule | None = None
 ) -> Samples:
-    """n draws (rounded up to a multiple of `shifts`), weights p/q. rule: proposal weights, not changed while it runs;
-    default the masks, `LookAhead.rule` of a trie for its values as they are."""
+    """n draws (rounded up to a multiple of `shifts`), weights p/q.
+
+    rule: proposal weights, not changed while it runs; default the masks, `LookAhead.rule` of a trie for its values as they
+    are. shifts: independent random shifts, of which standard errors are made. Law: weighted; draws of one shift depend on each
+    other. Cost: as `masked`, all walks in lockstep. Source: Vilnis et al., "Arithmetic sampling", 2023.
+    """
     before = trie.counts.copy()
     rule = rule or (lambda node: node.p)
     each = -(-n // shifts)

@@ -58,7 +58,11 @@ def recursive(q: Any, order: Iterable[int], accept: Accept, max_rejects: int | N
 def geometric(
     q: Floats, rng: np.random.Generator, accept: Accept, max_accepts: int = 2, max_rejects: int | None = None
 ) -> tuple[int | None, float]:  # fmt: skip
-    """(index, W); the index is the first accepted. max_accepts: at least 2. Each token is checked at most once."""
+    """(index, W); the index is the first accepted, None if none was (W = 0). Each token is checked at most once.
+
+    q: probabilities. max_accepts: at least 2, else ValueError; more of them lower the variance of W. max_rejects: None or at
+    least 1. Unbiased given q for every limit.
+    """
     if max_accepts < 2:
         raise ValueError("the geometric estimator needs max_accepts >= 2")
     rest, known = q.copy(), np.zeros(len(q), dtype=bool)
@@ -144,10 +148,12 @@ def awrs(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, estimator: Estimator = "auto",
     max_rejects: int | None = None, batch: int = 16,
 ) -> Samples:  # fmt: skip
-    """n independent walks under mask and check, properly weighted: E[weight] = Z. Noise of W multiplies along a text.
+    """n independent walks under mask and check. Noise of W multiplies along a text; `smc` keeps it down by resampling.
 
-    `smc` with the same estimator keeps it down by resampling. covered and bracket know nothing of what fails the check
-    until it was met.
+    max_rejects: rejections of one token after which the walk fails with weight 0 (None: no limit); at least 1. covered and
+    bracket know nothing of what fails the check until it was met. Law: weighted, E[weight] = Z. Cost: as `masked`, and some 1 /
+    (mass that passes) checks a token, each place asked once per trie. Raises ValueError for an unknown estimator. Source:
+    Lipkin et al., "Fast controlled generation from language models with adaptive weighted rejection sampling", 2025.
     """
     before = trie.counts.copy()
     draws: list[Draw] = []

@@ -15,7 +15,7 @@ import numpy as np
 
 from decoders.sampling.graph import Floats
 from decoders.sampling.masked import all_died
-from decoders.sampling.result import Estimate, Samples, degrees_of_freedom
+from decoders.sampling.result import Estimate, Samples, degrees_of_freedom, skewness
 from decoders.sampling.surrogate import Surrogate
 from decoders.sampling.trie import PrefixTrie, log_dot
 from decoders.sampling.walks import Rule, collect, guided, run_round
@@ -28,7 +28,9 @@ def controlled(
     """n masked draws (or by `rule`, frozen), their weights as they are, and log Z with the surrogate's noise taken out.
 
     kind: "unigram" or "bigram", fitted to what the trie knows after `pilot` masked draws that are not counted. Law:
-    weighted. Raises UnsupportedFeature where C is not known: under a truncation, a check, or a graph beyond its limits.
+    weighted. Cost: as `masked`, and one backward pass of the surrogate. Raises UnsupportedFeature where C is not known: under a
+    truncation, a check, or a graph beyond its limits; ValueError for another kind. Source: control variates with an
+    independent coefficient (Glynn and Szechtman 2002).
     """
     target = trie.target
     if target.graph.distance is None or target.check is not None:
@@ -70,4 +72,5 @@ def _crossed(log_w: Floats, log_c: Floats, log_mean_c: float, rng: np.random.Gen
     if mean <= 0.0:
         return Estimate()  # too few draws for the correction they got
     stderr = float(values.std(ddof=1) / np.sqrt(len(values)) / mean)
-    return Estimate(top + float(np.log(mean)), stderr, degrees_of_freedom(values - mean) - 1)
+    steps = values - mean
+    return Estimate(top + float(np.log(mean)), stderr, degrees_of_freedom(steps) - 1, skewness(steps))

@@ -70,6 +70,7 @@ class StateGraph:
         return known
 
     def accepting(self, q: int) -> bool:
+        """May a text end in state q?"""
         return self._accepting[q]
 
     def tokens(self, q: int) -> Ints:
@@ -92,6 +93,7 @@ class StateGraph:
         return self._targets[q]
 
     def explore_state(self, q: int) -> Ints:
+        """int64[k]: the states after each of `tokens(q)`. Cost: one step for each token, once."""
         found = self._targets[q]
         if found is None:
             state, step = self._states[q], self.automaton.step

@@ -14,8 +14,9 @@ trie has a known probability, drawn or not: it leaves bounds and values, and dra
     mass of f on the texts known before  +  weight_t f(x_t)
 
 whose expectation given the past is Z E*[f] as well, and which lies within [known, known + bound(root) / share]. These are
-averaged with fixed coefficients that grow with t (later draws know more); every text then has one weight, and when
-nothing is left Z and all expectations are exact.
+averaged with fixed coefficients that grow with t (later draws know more); every text then has one weight. When nothing is
+left, Z and all expectations are exact, and replace the average: runs that end before that are then no fair sample of all.
+Up to half of the model calls go to `probes` between the walks: what is found there needs no draw.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ import numpy as np
 from decoders.sampling.graph import Floats
 from decoders.sampling.masked import all_died
 from decoders.sampling.mixture import Shares, mixed
-from decoders.sampling.result import Estimate, Samples, degrees_of_freedom
+from decoders.sampling.probes import Probes
+from decoders.sampling.result import Estimate, Evidence, Samples, degrees_of_freedom, skewness
 from decoders.sampling.target import Counts, Prefix, log
 from decoders.sampling.trie import Node, PrefixTrie, tilt
 from decoders.sampling.values import LookAhead
@@ -42,17 +44,22 @@ def lookahead(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, replacement: bool = False, kind: str = "state",
     batch: int = 1, max_model_calls: int | None = None, defence: float = 0.03,
 ) -> Samples:  # fmt: skip
-    """n draws (fewer once nothing is left, or at max_model_calls, which biases by stopping), properly weighted.
+    """n draws (fewer once nothing is left, or at max_model_calls, which biases by stopping).
 
-    batch: draws that share one state of knowledge. defence: least share of walks by each of the three rules; no weight is
-    more than 1 / defence times that of masks, or than bound(root) / defence. In (0, 1/3]. Without replacement the result
-    lists every text whose probability became known, with one weight each, so that it may have more texts than draws; those
-    that became known in the last round and were not drawn weigh nothing, and count in the certificate.
+    kind: of the `Surrogate`. batch: draws that share one state of knowledge. defence: least share of walks by each of the
+    three rules, in (0, 1/3]; no weight is more than 1 / defence times that of masks, or than bound(root) / defence.
+    Without replacement the result lists every text whose probability became known, with one weight each, so that it may
+    have more texts than draws; those that became known in the last round and were not drawn weigh nothing, and count in the
+    certificate. Law: weighted, E[estimate | past] = Z for each draw; exact once nothing is left. Cost: one model call for each
+    prefix not seen before, half of them probes at most, and a refit of the surrogate whenever the trie has grown by half.
+    Raises ValueError for an unknown kind or a defence out of range. Source: this project; its parts are named in `mixture`,
+    `surrogate` and `values`.
     """
     before = trie.counts.copy()
     trie.settle()
     ahead, known, shares = LookAhead(trie, kind, calibrate=True), _Known(trie), Shares(np.array(PRIOR), defence)
     rules: tuple[Rule, ...] = (ahead.rule, lambda node: node.p, lambda node: tilt(node.p, node.log_bound))
+    probes = Probes(trie, (rules[2], rules[0]))
     rounds: list[_Round] = []
     draws: list[Draw] = []
     trace: list[dict[str, float]] = []
@@ -62,6 +69,15 @@ def lookahead(
             ahead.refit_if_due()
             if not replacement:
                 known.take_out(ahead, rounds)
+                while (
+                    probes.made < 0.5 * (trie.counts.model_calls - before.model_calls)
+                    and trie.counts.model_calls < limit
+                ):
+                    path = probes.step()
+                    if path is None:
+                        break
+                    ahead.learn(path)
+                    known.take_out(ahead, rounds)
             if trie.root.log_future == -math.inf:
                 break
             size = min(batch, n - len(draws))
@@ -168,22 +184,24 @@ def _without_replacement(
             texts.setdefault(d.tokens, d)
             terms.setdefault(d.tokens, []).append(math.log(c) + d.log_weight)
     log_weights = np.array([float(np.logaddexp.reduce(terms[x])) for x in texts])
-    estimates = np.array([np.logaddexp(r.log_known, d.log_weight) for r in rounds for d in r.draws])
+    evidence = Evidence(np.array([d.log_weight for d in draws]), np.repeat([r.log_known for r in rounds], sizes))
     return collect(
         "lookahead", "weighted", trie, before, list(texts.values()), count=len(draws), log_weights=log_weights,
-        z=_average(each, estimates, log_weights, exhausted), failure=None if texts else all_died(trie, draws),
+        z=_average(each, evidence, log_weights, exhausted), failure=None if texts else all_died(trie, draws),
         log_upper=float(np.logaddexp(known.log_mass, rest)), trace=trace,
     )  # fmt: skip
 
 
-def _average(each: Floats, estimates: Floats, log_weights: Floats, exhausted: bool) -> Estimate:
+def _average(each: Floats, evidence: Evidence, log_weights: Floats, exhausted: bool) -> Estimate:
     """log Z and its error. The estimates are a martingale's steps: their squares add up."""
     if not len(log_weights):
         return Estimate()
     log_z = float(np.logaddexp.reduce(log_weights))
     if exhausted:
-        return Estimate(log_z, 0.0)
-    steps = each * np.expm1(estimates - log_z)
+        return Estimate(log_z, 0.0, evidence=evidence)
+    if log_z == -math.inf:  # nothing but texts of the last round, which no draw has met
+        return Estimate(evidence=evidence)
+    steps = each * np.expm1(np.logaddexp(evidence.excess, evidence.known) - log_z)
     if len(steps) < 2:
-        return Estimate(log_z)
-    return Estimate(log_z, float(np.sqrt(steps @ steps)), degrees_of_freedom(steps))
+        return Estimate(log_z, evidence=evidence)
+    return Estimate(log_z, float(np.sqrt(steps @ steps)), degrees_of_freedom(steps), skewness(steps), evidence)

@@ -34,8 +34,10 @@ def markov(
 ) -> Samples:  # fmt: skip
     """The states of n independent chains after `steps` steps; with chain=True the n successive states of one chain.
 
-    rule: weights of the proposal, positive for every text and not changed while it runs; default the masks.
-    log_z is estimated from the draws that begin the chains. Cost: one completion a step and chain.
+    cut: see the module docstring. rule: weights of the proposal, positive for every text and not changed while it runs;
+    default the masks. log_z is estimated from the draws that begin the chains. Law: asymptotic, the target in the limit of
+    steps. Cost: one completion a step and chain. Raises ValueError for an unknown cut. Source: Gonzalez et al., "Constrained
+    sampling for language models should be easy: an MCMC perspective", 2025; the ratio sums over all cuts.
     """
     if cut not in ("restart", "uniform", "priority"):
         raise ValueError(f"unknown cut {cut!r}; 'restart', 'uniform' or 'priority'")

@@ -18,14 +18,20 @@ from decoders.sampling.walks import Draw, Rule, batches, collect, guided, run_ro
 
 
 def masked(trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 16) -> Samples:
-    """n independent masked draws with importance weights p/q. Cost: one model call for each prefix not seen before."""
+    """n independent masked draws with importance weights p/q.
+
+    batch: walks that go in lockstep; changes no law. Law: weighted, E[weight] = Z. Cost: one model call for each prefix not
+    seen before. Source: importance sampling with locally constrained decoding as the proposal.
+    """
     return _weighted("masked", lambda node: node.p, trie, n, rng, batch)
 
 
 def asap(trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 1) -> Samples:
-    """n draws whose proposals learn from the draws before them; not independent, each properly weighted given the past.
+    """n draws whose proposals learn from the draws before them.
 
-    batch: draws that share one state of knowledge (bounds change at the end of a round only).
+    batch: draws that share one state of knowledge (bounds change at the end of a round only). Law: weighted, E[weight | past]
+    = Z; not independent. Cost: as `masked`. Source: Park, Wang, Berg-Kirkpatrick, Polikarpova and D'Antoni, "Grammar-aligned
+    decoding", 2024, whose draws carry no weights.
     """
     return _weighted("asap", lambda node: tilt(node.p, node.log_bound), trie, n, rng, batch)
 

@@ -21,7 +21,7 @@ from decoders.sampling.walks import Draw, Rule
 
 
 def mixed(trie: PrefixTrie, rules: Sequence[Rule], shares: Floats, rng: np.random.Generator) -> Walk[Draw]:
-    """A walk by one of the rules, drawn by its share; log_q is of the mixture, log_qs: float64[rules] of each rule.
+    """A walk by one of the rules, drawn by its share; log_q is of the mixture, log_qs: float64[rules], of each rule alone.
 
     Rules weigh only tokens whose future may have mass (log_bound > -inf); where a rule weighs none of these, its
     probability of the text is 0.

@@ -28,16 +28,22 @@ from decoders.sampling.walks import Draw, adaptive, collect, run_round
 def rejection(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 16, max_tries: int = 10_000
 ) -> Samples:  # fmt: skip
-    """Up to n independent exact samples; at most max_tries tries. Expected tries per sample: 1 / Z."""
+    """Up to n samples by trying and giving up; at most max_tries tries, `batch` of them in lockstep.
+
+    Law: exact, independent. Cost: 1 / Z tries per sample in expectation, each a model call for every prefix not seen before.
+    Source: von Neumann's rejection, stopped at the first token that is not allowed.
+    """
     return _reject("rejection", False, trie, n, rng, batch, max_tries)
 
 
 def cars(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 1, max_tries: int = 10_000
 ) -> Samples:  # fmt: skip
-    """Up to n independent exact samples from a trie that learns; expected tries for the next one: bound(root) / Z.
+    """Up to n samples from a trie that learns; at most max_tries tries.
 
     batch: tries that share one state of knowledge. `PrefixTrie.expand_frontier` beforehand lowers the bound fastest.
+    Law: exact, independent, whatever was learnt. Cost: bound(root) / Z tries for the next sample in expectation. Source:
+    constrained adaptive rejection sampling (Parys et al., 2026).
     """
     return _reject("cars", True, trie, n, rng, batch, max_tries)
 
@@ -89,7 +95,8 @@ def distinct(
     """Up to n distinct texts, the i-th an exact draw from the target without the i-1 before it; not independent.
 
     log_weights are log p: the bracket and `covered` are certificates, weighted means are over the texts found.
-    Ends early if the whole language was found; Z is then exact.
+    Ends early if the whole language was found; Z is then exact. Law: exact without replacement. Cost: as `cars`, with the
+    texts found out of the way; at most max_tries tries. Source: as `cars`, each text removed from the bounds once found.
     """
     before = trie.counts.copy()
     trie.settle()

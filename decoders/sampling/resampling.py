@@ -16,7 +16,11 @@ Scheme = Literal["multinomial", "residual", "stratified", "systematic"]
 
 
 def resample(weights: Floats, rng: np.random.Generator, scheme: Scheme = "systematic") -> Ints:
-    """int64[n]: ancestors. weights: float64[n], sum 1. Zero weights are never chosen. O(n log n)."""
+    """int64[n]: ancestors. weights: float64[n], sum 1. Zero weights are never chosen. Cost: O(n log n).
+
+    Raises ValueError for an unknown scheme. Source: Douc, Cappe and Moulines, "Comparison of resampling schemes for particle
+    filtering", 2005.
+    """
     n = len(weights)
     if scheme == "multinomial":
         return _invert(weights, rng.random(n))

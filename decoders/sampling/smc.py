@@ -55,10 +55,13 @@ def smc(
     critic: Critic | None = None, threshold: float = 0.5, scheme: Scheme = "systematic",
     estimator: Estimator = "auto", max_rejects: int | None = None,
 ) -> Samples:  # fmt: skip
-    """`runs` independent runs of n particles. threshold: resample below this share of n; 0 never does.
+    """`runs` independent runs of n particles. threshold: resample where the effective number is below this share of n; 0 never.
 
-    The standard error of log_z comes from independent runs only (none for one run). With a critic, Z, and log_weights are
-    of the product; log_prob stays the model's.
+    twist, critic: see their types; estimator, max_rejects: of `awrs`. The standard error of log_z comes from independent
+    runs only (none for one run). With a critic, Z and log_weights are of the product; log_prob stays the model's.
+    Law: weighted, E[mean weight] = Z. Cost: one model call for each prefix not seen before, of all particles of a step in one
+    batch. Raises ValueError for an unknown scheme or estimator. Source: Del Moral, Doucet and Jasra 2006; for language
+    models Lew, Zhi-Xuan, Grand and Mansinghka 2023, Loula et al. 2025; twists: Zhao, Brekelmans, Makhzani and Grosse 2024.
     """
     before = trie.counts.copy()
     particles: list[Particle] = []

@@ -59,6 +59,7 @@ class Node:
         return min(0.0, log_dot(self.p, self.log_bound))
 
     def prefix(self) -> Prefix:
+        """The tokens from the root to here. Cost: O(length)."""
         out: list[int] = []
         node = self
         while node.parent is not None:
@@ -228,6 +229,7 @@ class Statistics:
         self.by_last: dict[int, Group] | None = {} if size <= self.small else None
 
     def observe(self, state: int, last: int, p: Floats) -> None:
+        """Take in the prediction p, float64[V], made at an automaton state after the token `last` (-1: none)."""
         self.count += 1
         self.total += p
         self.squares += float(p @ p)

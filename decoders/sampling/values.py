@@ -56,6 +56,7 @@ class LookAhead:
         return log_dot(node.p, self.log_values(node))
 
     def refit_if_due(self) -> None:
+        """`refit` if the trie has grown by as much as `first` and `growth` say."""
         if self.trie.statistics.count >= self._due:
             self.refit()
             self._due = self.trie.statistics.count * self.growth

@@ -116,7 +116,8 @@ def collect(
     bracket, covered = certified(sequences, log_prob + scores, given.pop("log_upper", trie.root.log_future))
     return Samples(
         sampler, law, trie.target.support, sequences, weights, log_prob, tuple(_masses(d) for d in done), count,
-        z.log_z, z.stderr, bracket, covered, trie.counts.since(before), z.freedom, **given,
+        z.log_z, z.stderr, bracket, covered, trie.counts.since(before), z.freedom, z.skewness, z.evidence,
+        **given,
     )  # fmt: skip
 
 
