@@ -110,6 +110,7 @@ class MaskBuilder {
   struct Interior {
     std::shared_ptr<const Row> row;
     std::shared_ptr<Ends> ends;
+    Meter::Cost cost;
   };
   // Exits after which the frame learns the same truths.
   struct Outcome {
@@ -125,6 +126,7 @@ class MaskBuilder {
     std::vector<std::int32_t> ids;
     std::vector<std::uint32_t> bits;
     std::vector<std::int32_t> rare;  // nodes of the view whose subtrees must be judged afresh
+    Meter::Cost cost;                // a function of what was observed
   };
 
   void clear_row(std::uint32_t* row) const { std::memset(row, 0, static_cast<std::size_t>(words_) * 4); }
@@ -179,8 +181,10 @@ class MaskBuilder {
   }
   const std::vector<Outcome>& outcomes_of(Ends& inside, Id tracked) {
     std::uint64_t key = static_cast<std::uint64_t>(inside.view) << 32 | static_cast<std::uint32_t>(tracked);
+    v_.meter_.charge(static_cast<std::int64_t>(inside.exits.size()));
     auto it = outcomes_.find(key);
     if (it != outcomes_.end()) return it->second;
+    Meter::Quiet quiet(v_.meter_);
     exits_of(inside);
     std::map<std::vector<bool>, std::pair<std::string, std::vector<std::int32_t>>> classes;
     std::vector<Id> formulas(v_.lists.begin(tracked), v_.lists.end(tracked));
@@ -191,7 +195,6 @@ class MaskBuilder {
       example = text;
       for (std::size_t i : exits)
         if (trie_.all.end[inside.decoded[i].node] > inside.decoded[i].node + 1) nodes.push_back(inside.decoded[i].node);
-      v_.meter_.charge(static_cast<std::int64_t>(exits.size()));
     }
     std::vector<Outcome> made;
     std::vector<std::int32_t> closing;
@@ -287,21 +290,26 @@ class MaskBuilder {
     auto it = memo.find(q);
     if (it != memo.end()) {
       ++stats.interior_hits;
+      v_.meter_.pay(it->second->cost);
       return *it->second;
     }
     ++stats.interiors;
     Interior made;
-    if (!raw && v_.re.opaque(q)) {
-      made = opaque_interior(q);
-      bytes_ += 80;
-    } else {
+    Meter::Cost cost = v_.meter_.once([&] {
+      if (!raw && v_.re.opaque(q)) {
+        made = opaque_interior(q);
+        bytes_ += 80;
+        return;
+      }
       Row row;
       made.ends = std::make_shared<Ends>();
       build_interior(q, raw, row, made.ends->exits);
       bytes_ += row.bits.size() * 4 + row.ids.size() * 4 + 200;
       made.row = std::make_shared<const Row>(std::move(row));
       finish(*made.ends);
-    }
+    });
+    made.cost = cost;
+    v_.meter_.pay(cost);
     return *(memo[q] = std::make_unique<Interior>(std::move(made)));
   }
   void finish(Ends& e) {
@@ -329,11 +337,11 @@ class MaskBuilder {
     } else {
       Row row;
       build_interior(q, false, row, exits);
-      return {kept(std::move(row)), kept(std::move(exits))};
+      return {kept(std::move(row)), kept(std::move(exits)), {}};
     }
     std::sort(exits.begin(), exits.end());
     exits.erase(std::unique(exits.begin(), exits.end()), exits.end());
-    return {kept(packed(bits)), kept(std::move(exits))};
+    return {kept(packed(bits)), kept(std::move(exits)), {}};
   }
   // A state of a grammar: its mask over the decoded vocabulary, and prefix by prefix the tokens that have no text there.
   void outside_interior(Id q, std::vector<std::uint32_t>& bits, std::vector<std::int32_t>& exits) {
@@ -401,13 +409,21 @@ class MaskBuilder {
   // Of the texts that a state allows: the characters of each, and of the canonical completion after it. Those that are large.
   struct Needs {
     std::vector<std::pair<std::int64_t, std::int32_t>> large;  // with the token
+    Meter::Cost cost;
   };
   const Needs& needs(Id leaf) {
     auto it = needs_.find(leaf);
-    if (it != needs_.end()) return it->second;
+    if (it == needs_.end()) {
+      Needs made;
+      made.cost = v_.meter_.once([&] { find_needs(leaf, made); });
+      it = needs_.emplace(leaf, std::move(made)).first;
+    }
+    v_.meter_.pay(it->second.cost);
+    return it->second;
+  }
+  void find_needs(Id leaf, Needs& out) {
     const Trie& decoded = *level_.decoded(r_).trie;
     const TrieView& t = decoded.all;
-    Needs out;
     auto offer = [&](std::int32_t first, std::int32_t last, std::int64_t rest) {
       for (std::int32_t k = first; k < last; ++k) {
         std::int64_t n = rest;
@@ -437,7 +453,6 @@ class MaskBuilder {
     stats.nodes += visited;
     v_.meter_.charge(visited);
     bytes_ += out.large.size() * 16 + 60;
-    return needs_[leaf] = std::move(out);
   }
   Row packed(const std::vector<std::uint32_t>& bits) const {
     Row out;
@@ -471,6 +486,7 @@ class MaskBuilder {
   }
   const std::vector<Exit>& exits_of(Ends& inside) {
     if (inside.decoded.size() == inside.exits.size()) return inside.decoded;
+    Meter::Quiet quiet(v_.meter_);
     for (std::int32_t node : inside.exits) {
       Config c;
       c.lexer = Lexer::Key;
@@ -535,6 +551,7 @@ class MaskBuilder {
     auto it = loops_.find(key);
     if (it != loops_.end()) return it->second;
     bytes_ += 32;
+    Meter::Quiet quiet(v_.meter_);
     return loops_[key] = find_loop_groups(q, raw);
   }
   // Groups on whose bytes q loops; ends and escapes of a JSON string never do.
@@ -709,7 +726,9 @@ class MaskBuilder {
       room(at);
       if (nodes_[at] >= 0) {
         ++stats.hits;
-        return results_[nodes_[at]];
+        const Result& known = results_[nodes_[at]];
+        v_.meter_.pay(known.cost);
+        return known;
       }
       if (nodes_[at] == kUnknown || !f) return learn(view, view_id, c, apart);
       key_.assign({at});
@@ -746,7 +765,7 @@ class MaskBuilder {
   void frame_key(const Frame* f, std::vector<Id>& key) {
     if (f->array || f->pending || f->tracked || f->record != kNone)
       key.insert(key.end(), {f->array, f->goal, f->tracked, f->pending, f->seen, f->record});
-    else key.push_back(8 + r_.may_close(f) + 2 * r_.may_continue(f));
+    else if (Meter::Quiet quiet(v_.meter_); true) key.push_back(8 + r_.may_close(f) + 2 * r_.may_continue(f));
     key.push_back(f->parent ? -6 : -7);
   }
 
@@ -756,9 +775,13 @@ class MaskBuilder {
     w.depth = c.frame ? c.frame->depth : 0;
     w.reached = w.depth + 1;
     std::int64_t before = stats.nodes;
-    walk(view, 0, view.size(), c, w, names_exact(c));
-    v_.meter_.charge(stats.nodes - before);
+    Meter::Cost cost = v_.meter_.once([&] {
+      walk(view, 0, view.size(), c, w, names_exact(c));
+      v_.meter_.charge(stats.nodes - before);
+    });
+    v_.meter_.pay(cost);
     Result& x = w.result;
+    x.cost = cost;
     if (static_cast<std::int32_t>(x.ids.size()) > words_) {
       x.bits.assign(static_cast<std::size_t>(words_), 0);
       for (std::int32_t t : x.ids) set(x.bits.data(), t);
