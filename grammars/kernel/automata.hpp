@@ -26,8 +26,14 @@ class Automata {
       flat.push_back(s);
     }
     meter.charge(static_cast<std::int64_t>(flat.size()) / 8 + 1);
-    return tables_.add(flat);
+    Id id = tables_.add(flat);
+    if (id < static_cast<Id>(contents_.size())) return id;
+    std::uint64_t h = 1;
+    for (Id x : flat) h = mix(h, static_cast<std::uint32_t>(x));
+    contents_.resize(static_cast<std::size_t>(id) + 1, h);
+    return id;
   }
+  std::uint64_t content(Id automaton) const { return contents_[static_cast<std::size_t>(automaton)]; }
   Id next(Id automaton, Id state, int b) const {
     const Id* x = tables_.begin(automaton);
     return x[kHead + state * x[1] + x[2 + b]];
@@ -84,6 +90,7 @@ class Automata {
   }
 
   ListStore tables_;
+  std::vector<std::uint64_t> contents_;
   std::unordered_map<std::uint64_t, std::vector<std::int64_t>> distances_;  // by automaton and state
   std::size_t bytes_ = 0;
 };

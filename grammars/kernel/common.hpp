@@ -1,8 +1,8 @@
 // Shared vocabulary of the kernel: ids, hashing, the work meter and the two errors that leave it.
 //
 // Work is counted in abstract steps (a derivative, a node visited, a candidate tried), never in time, so that
-// whether a limit is met does not depend on the machine. What a memo holds is not charged again: a limit met by a cold
-// engine may be kept by a warm one, with the same result as under a larger limit.
+// whether a limit is met does not depend on the machine; nor on what memos hold: what is remembered was counted apart when
+// it was found, and who asks for it pays the same price whether it had to be found or not (`Meter::Cost`).
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -41,6 +41,7 @@ class Meter {
  public:
   void begin(std::int64_t limit, const char* where) {
     used_ = 0;
+    peak_ = 0;
     limit_ = limit;
     where_ = where;
   }
@@ -50,23 +51,59 @@ class Meter {
   }
   std::int64_t used() const { return used_; }
 
+  // What a remembered computation counted: `work` by itself, `peak` the most of it and of all that it used. It is a function
+  // of what was computed as long as memos inside are paid for too.
+  struct Cost {
+    std::int32_t work = 0, peak = 0;
+  };
   // While alive, work is counted afresh against the same limit: for what is computed once and remembered. `work` is
   // what has been done; who uses the result, now or later, is charged `price` of it, so that warmth changes no verdict.
   class Apart {
    public:
-    explicit Apart(Meter& m) : meter_(m), outer_(m.used_) { m.used_ = 0; }
-    ~Apart() { meter_.used_ = outer_; }
+    explicit Apart(Meter& m) : meter_(m), outer_(m.used_), peak_(m.peak_) { m.used_ = m.peak_ = 0; }
+    ~Apart() {
+      meter_.peak_ = std::max(peak_, std::max(meter_.peak_, meter_.used_));
+      meter_.used_ = outer_;
+    }
     Apart(const Apart&) = delete;
     std::int64_t work() const { return meter_.used_; }
+    Cost cost() const { return {clipped(meter_.used_), clipped(std::max(meter_.used_, meter_.peak_))}; }
+
+   private:
+    static std::int32_t clipped(std::int64_t x) { return static_cast<std::int32_t>(std::min<std::int64_t>(x, INT32_MAX)); }
+    Meter& meter_;
+    std::int64_t outer_, peak_;
+  };
+  // While alive, nothing is counted but what is counted apart: for small work that only a miss of a memo does, and for what
+  // the key of a memo does not determine.
+  class Quiet {
+   public:
+    explicit Quiet(Meter& m) : meter_(m), outer_(m.used_) { m.used_ = INT64_MIN / 2; }
+    ~Quiet() { meter_.used_ = outer_; }
+    Quiet(const Quiet&) = delete;
 
    private:
     Meter& meter_;
     std::int64_t outer_;
   };
   static std::int64_t price(std::int64_t work) { return 1 + work / 32; }
+  // Counts `compute` apart.
+  template <class F>
+  Cost once(F&& compute) {
+    Apart apart(*this);
+    compute();
+    return apart.cost();
+  }
+  // For the use of a result that cost `c`: fails where finding it would fail.
+  void pay(const Cost& c) { pay(c, price(c.work)); }
+  void pay(const Cost& c, std::int64_t price) {
+    if (c.peak > limit_) throw LimitError(c.peak, limit_, where_);
+    peak_ = std::max<std::int64_t>(peak_, c.peak);
+    charge(price);
+  }
 
  private:
-  std::int64_t used_ = 0, limit_ = INT64_MAX;
+  std::int64_t used_ = 0, peak_ = 0, limit_ = INT64_MAX;
   const char* where_ = "work";
 };
 

@@ -21,6 +21,9 @@ class Constants {
     std::int64_t exponent = 0;
   };
 
+  // A hash of the value, whatever its id.
+  std::uint64_t content(Id c) const { return contents_[c]; }
+
   Id word(Kind kind) { return add({kind}); }
   Id string(std::string_view s) { return add({kStringValue, text(s)}); }
   // `spelling`: a JSON number.
@@ -75,8 +78,23 @@ class Constants {
   }
 
  private:
-  Id add(std::vector<Id> key) { return lists_.add(key); }
+  Id add(std::vector<Id> key) {
+    Id c = lists_.add(key);
+    if (c >= static_cast<Id>(contents_.size())) contents_.resize(c + 1, 0), contents_[c] = hash_of(c);
+    return c;
+  }
+  std::uint64_t hash_of(Id c) const {
+    std::hash<std::string_view> text;
+    if (kind(c) == kNumberValue || kind(c) == kStringValue) return mix(static_cast<std::uint64_t>(kind(c)), text(text_of(c)));
+    std::uint64_t h = mix(static_cast<std::uint64_t>(kind(c)), size(c));
+    for (const Id* p = begin(c); p < begin(c) + size(c); ++p) {
+      if (kind(c) == kArrayValue) h = mix(h, contents_[*p]);
+      else h += mix(text(texts_[*p]), contents_[p[1]]), ++p;
+    }
+    return h;
+  }
   ListStore lists_;
+  std::vector<std::uint64_t> contents_;
   std::deque<std::string> texts_;
   std::unordered_map<std::string_view, Id> text_ids_;
   std::size_t bytes_ = 0;

@@ -28,22 +28,17 @@ class Values : public Heights {
   // that recursion through arrays and objects ends.
   std::vector<Id> values_of(Id value, std::int64_t most) override {
     std::uint64_t key = (static_cast<std::uint64_t>(value) << 32) | static_cast<std::uint32_t>(most);
-    auto it = values_memo_.find(key);
-    if (it != values_memo_.end()) return it->second;
-    int cut_before = cut_;
-    cut_ = INT32_MAX;
-    std::vector<Id> out;
-    bool cut = true;
-    for (std::int64_t size = 1; cut && static_cast<std::int64_t>(out.size()) < most; size *= 2) {
-      if (size > (1 << 20)) throw LimitError(size, 1 << 20, "size of the values to tell apart");
-      out.clear();
-      cut = false;
-      values_within(value, most, size, cut, out);
-    }
-    bool stable = cut_ == INT32_MAX;
-    cut_ = std::min(cut_, cut_before);
-    if (stable) values_memo_.emplace(key, out);
-    return out;
+    return remembered(values_memo_, key, [&] {
+      std::vector<Id> out;
+      bool cut = true;
+      for (std::int64_t size = 1; cut && static_cast<std::int64_t>(out.size()) < most; size *= 2) {
+        if (size > (1 << 20)) throw LimitError(size, 1 << 20, "size of the values to tell apart");
+        out.clear();
+        cut = false;
+        values_within(value, most, size, cut, out);
+      }
+      return out;
+    });
   }
 
   // What tells a string from others where values are recorded: in `words` those of the items so far of the
@@ -118,27 +113,26 @@ class Values : public Heights {
   // Is it plain that arrays or objects of `value` have no bound? If an item may be added that changes nothing; or if a name
   // is possible that may be exchanged for infinitely many others.
   bool unbounded(Id value, Id record, const Record& r) {
-    auto it = unbounded_.find(value);
-    if (it != unbounded_.end()) return it->second;
-    int cut_before = cut_;
-    cut_ = INT32_MAX;
-    bool yes = false;
-    if (!fs[r[kArray]].has_unique() && part_satisfiable(record, kArray))
-      for (const Leaf& leaf : leaves(item_derivative(r[kArray]), kNone)) yes |= leaf.rest == r[kArray];
-    if (!yes && part_satisfiable(record, kObject))
-      for (Id region : regions(r[kObject]))
-        if (loops(region) && member_possible(r[kObject], re.shortest(region), RegexStore::kEmpty)) yes = true;
-    bool stable = cut_ == INT32_MAX;
-    cut_ = std::min(cut_, cut_before);
-    if (stable) unbounded_.emplace(value, yes);
-    return yes;
+    return remembered(unbounded_, static_cast<std::uint64_t>(value), [&] {
+      bool yes = false;
+      if (!fs[r[kArray]].has_unique() && part_satisfiable(record, kArray))
+        for (const Leaf& leaf : leaves(item_derivative(r[kArray]), kNone)) yes |= leaf.rest == r[kArray];
+      if (!yes && part_satisfiable(record, kObject))
+        for (Id region : regions(r[kObject]))
+          if (loops(region) && member_possible(r[kObject], re.shortest(region), RegexStore::kEmpty)) yes = true;
+      return yes;
+    });
   }
   // Has an object of `value` a declared member that may take n values, whatever the others are?
   bool member_varies(Id value, Id record, const Record& r, std::int64_t n) {
     Simple s;
     if (r[kObject] == FormulaStore::kFalse || !simple(r[kObject], s) || !part_satisfiable(record, kObject)) return false;
-    if (!varying_.insert(value).second) return false;
-    Deeper deeper(depth_, 4);
+    auto [busy, fresh] = varying_.try_emplace(value, depth_ + 1);
+    if (!fresh) {
+      touched_ = std::min(touched_, busy->second);
+      return false;
+    }
+    Deeper deeper(*this, 4);
     bool yes = false;
     try {
       for (Id name : literal_names(r[kObject]))
@@ -255,7 +249,7 @@ class Values : public Heights {
   void arrays_within(Id at, std::int64_t most, std::int64_t room, bool& cut, std::vector<Id>& items, std::unordered_set<Id>& found) {
     meter_.charge();
     if (members_needed(at) > room) return void(cut = true);
-    Deeper deeper(depth_, 6);
+    Deeper deeper(*this, 6);
     if (ends(at)) found.insert(constants.array(items.data(), items.size()));
     if (static_cast<std::int64_t>(found.size()) >= most) return;
     // whether an array whose items differ can go on is what values are counted for: it is not asked here
@@ -280,7 +274,7 @@ class Values : public Heights {
   void objects_within(Id at, Id seen, std::int64_t most, std::int64_t room, bool& cut, std::vector<Id>& members, std::unordered_set<Id>& found) {
     meter_.charge();
     if (members_needed(at) > room) return void(cut = true);
-    Deeper deeper(depth_, 6);
+    Deeper deeper(*this, 6);
     if (ends(at)) found.insert(constants.object(members.data(), members.size()));
     Id names = next_names(at, seen), taken = RegexStore::kEmpty;
     auto enough = [&] { return static_cast<std::int64_t>(found.size()) >= most; };
@@ -311,10 +305,10 @@ class Values : public Heights {
     }
   }
 
-  std::unordered_set<Id> varying_;  // values whose members are being counted
-  std::unordered_map<Id, bool> unbounded_;
+  std::unordered_map<Id, int> varying_;  // values whose members are being counted, and the depth there
+  Memos<bool> unbounded_;
   std::unordered_map<Id, std::int64_t> needed_;
-  std::unordered_map<std::uint64_t, std::vector<Id>> values_memo_;
+  Memos<std::vector<Id>> values_memo_;
 };
 
 }  // namespace constrain

@@ -315,6 +315,7 @@ class Reader {
       if (next.record != kNone) next.record = appended(next.record, constant);
       c.frame = make_frame(next);
     }
+    Meter::Quiet quiet(v.meter_);  // what masks observe of a frame is not told by what it cost
     open_gap(c, Phase::AfterValue, may_close(c.frame.get()), may_continue(c.frame.get()));
   }
 
@@ -392,6 +393,7 @@ class Reader {
     return true;
   }
   bool begin_name(Config& c) {
+    Meter::Quiet quiet(v.meter_);  // as in `child_done`
     c.lexer = Lexer::Key;
     c.a = v.next_names(c.frame->goal, c.frame->seen);
     c.b = c.c = 0;

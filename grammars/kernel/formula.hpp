@@ -3,6 +3,9 @@
 // Formulas are kept in negation normal form (negation stands only before an atom), flattened, sorted and without
 // duplicates, so that conjunctions and disjunctions are sets; complementary literals collapse. One store serves all
 // algebras (numbers, arrays, objects, values); operands of one node always belong to one algebra.
+//
+// Operands are in the order of a hash of their content, not of their ids: what a search meets first, and so what it costs, does not
+// depend on what the store held before.
 // Cost: O(operands log operands) a node. Not thread-safe.
 #pragma once
 #include "common.hpp"
@@ -35,8 +38,17 @@ enum Occurs : std::uint8_t { kHasChild = 1, kHasUnique = 2, kHasNext = 4 };
 
 enum class Bool : std::uint8_t { False, True, Literal, And, Or };
 
+// A hash of what the operands of an atom stand for, whatever their ids are.
+class AtomContents {
+ public:
+  virtual ~AtomContents() = default;
+  virtual std::uint64_t content(Atom atom, Id x, Id y) const = 0;
+};
+
 class FormulaStore {
  public:
+  const AtomContents* atoms = nullptr;  // before the first literal
+
   static constexpr Id kFalse = 0, kTrue = 1;
   struct Node {
     Bool kind;
@@ -64,7 +76,15 @@ class FormulaStore {
     return {lists_.begin(n.list), lists_.end(n.list)};
   }
   std::size_t count() const { return nodes_.size(); }
-  std::size_t bytes() const { return nodes_.size() * sizeof(Node) + lists_.bytes() + table_.size() * 4; }
+  std::size_t bytes() const { return nodes_.size() * (sizeof(Node) + 8) + lists_.bytes() + table_.size() * 4; }
+  std::uint64_t content(Id f) const { return contents_[f]; }
+  // Is `f` before `g` in the order of contents?
+  bool before(Id f, Id g) const { return contents_[f] != contents_[g] ? contents_[f] < contents_[g] : f < g; }
+  // Sorts and drops duplicates.
+  void sort(std::vector<Id>& parts) const {
+    std::sort(parts.begin(), parts.end(), [&](Id f, Id g) { return before(f, g); });
+    parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+  }
 
   // `inner`: what occurs in formulas that the atom's operands hold.
   Id literal(Atom atom, Id x, Id y = 0, bool negated = false, std::uint8_t inner = 0) {
@@ -139,10 +159,9 @@ class FormulaStore {
         parts[i] = inner[0];
         parts.insert(parts.end(), inner.begin() + 1, inner.end());
       }
-    std::sort(parts.begin(), parts.end());
-    parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+    sort(parts);
     parts.erase(std::remove(parts.begin(), parts.end(), unit), parts.end());
-    if (std::binary_search(parts.begin(), parts.end(), zero)) return zero;
+    if (!parts.empty() && parts[0] == zero) return zero;
     if (absorb_counts(kind, parts)) return combine(kind, std::move(parts));
     if (parts.empty()) return unit;
     if (parts.size() == 1) return parts[0];
@@ -150,7 +169,7 @@ class FormulaStore {
       const Node& n = nodes_[p];
       if (n.kind != Bool::Literal || !n.negated) continue;
       Id positive = find(n.atom, n.x, n.y);
-      if (positive != kNone && std::binary_search(parts.begin(), parts.end(), positive)) return zero;
+      if (positive != kNone && std::binary_search(parts.begin(), parts.end(), positive, [&](Id f, Id g) { return before(f, g); })) return zero;
     }
     Node n{kind};
     n.list = lists_.add(parts);
@@ -224,9 +243,19 @@ class FormulaStore {
     }
     Id id = static_cast<Id>(nodes_.size());
     nodes_.push_back(n);
+    contents_.push_back(content_of(n));
     table_[slot] = id;
-    meter_.charge();
     return id;
+  }
+  // False and true come first, then what is defined later, in the order of the source: its searches tend to end where they began.
+  std::uint64_t content_of(const Node& n) const {
+    if (n.kind == Bool::False || n.kind == Bool::True) return n.kind == Bool::True;
+    if (n.kind == Bool::Literal && n.atom == Atom::Slot && atoms) return 2 + 2 * atoms->content(n.atom, n.x, n.y) + n.negated;
+    std::uint64_t h = mix(static_cast<std::uint64_t>(n.kind) * 64 + static_cast<std::uint64_t>(n.atom), n.negated);
+    if (n.kind == Bool::Literal) h = mix(h, atoms ? atoms->content(n.atom, n.x, n.y) : mix(static_cast<std::uint64_t>(n.x), static_cast<std::uint64_t>(n.y)));
+    else
+      for (const Id* p = lists_.begin(n.list); p != lists_.end(n.list); ++p) h = mix(h, contents_[*p]);
+    return h | 1ull << 63;
   }
   void remember_negation(Id f, Id g) {
     if (f >= static_cast<Id>(negations_.size())) negations_.resize(f + 1, kNone);
@@ -235,6 +264,7 @@ class FormulaStore {
 
   Meter& meter_;
   std::vector<Node> nodes_;
+  std::vector<std::uint64_t> contents_;
   std::vector<Id> table_, negations_;
   ListStore lists_;
 };

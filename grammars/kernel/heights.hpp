@@ -7,7 +7,7 @@
 //
 // `within(value, h)` descends h levels at most; inside a container it is reachability in the graph of formulas, so that a
 // search that fails has judged every formula it met. Distinctness of items is left out of account (a height may come out too
-// small there). Charged; memoised as the greatest height refused and the least one granted. Not thread-safe.
+// small there). Charged; memoised for each height. Not thread-safe.
 #pragma once
 #include "liveness.hpp"
 
@@ -21,25 +21,20 @@ class Heights : public Liveness {
   bool within(Id value, Id height) {
     if (value == kAny) return true;
     if (!satisfiable(value)) return false;
-    Known& known = values_known_[value];
-    if (height >= known.yes) return true;
-    if (height <= known.no) return false;
-    Id record = expand_id(value);
-    bool yes = height > 0 ? part_within(record, kArray, height) || part_within(record, kObject, height) || scalar(record) : scalar(record);
-    return note(values_known_[value], height, yes);
+    return remembered(values_within_, key_of(value, height), [&] {
+      Id record = expand_id(value);
+      return height > 0 ? part_within(record, kArray, height) || part_within(record, kObject, height) || scalar(record) : scalar(record);
+    });
   }
   // Can the container be finished with members that nest at most `height` deep?
   bool container_within(Id f, Id seen, Id height) {
     if (f == FormulaStore::kFalse) return false;
     if (ends(f)) return true;
-    Known known = containers_known_[key_of(f, seen)];
-    if (height >= known.yes) return true;
-    if (height <= known.no) return false;
-    std::unordered_set<std::uint64_t> visited;
-    bool yes = explore(f, seen, height, visited);
-    if (!yes)
-      for (std::uint64_t key : visited) note(containers_known_[key], height, false);
-    return yes;
+    Id question[3] = {f, seen, height};
+    return remembered(containers_within_, static_cast<std::uint64_t>(lists.add(question, 3)), [&] {
+      std::unordered_set<std::uint64_t> visited;
+      return explore(f, seen, height, visited);
+    });
   }
   // Can a way on be taken and the container be finished with members that nest at most `height` deep?
   bool leaf_within(const Leaf& leaf, Id seen, Id height) {
@@ -58,17 +53,15 @@ class Heights : public Liveness {
   bool plan_name(Id f, Id seen, std::string_view prefix, std::string& out) {
     Simple s;
     if (simple(f, s)) {
-      std::vector<Id> order = source_order ? literal_names(f) : s.required;
-      for (Id n : order)
-        if ((!source_order || std::binary_search(s.required.begin(), s.required.end(), n)) && starts_with(name_text(n), prefix))
+      for (Id n : literal_names(f))
+        if (std::binary_search(s.required.begin(), s.required.end(), n) && starts_with(name_text(n), prefix))
           return out = std::string(name_text(n)), true;
       Id names = re.run(next_names(f, seen), prefix);
       if (!re.live(names)) return false;
       out = std::string(prefix) + re.shortest(names);
       return within(bundles_value(s.bundles, out), 0) || lowest(candidates(f, seen, prefix), f, seen, out);
     }
-    std::string& plan = plans_[key_of(f, seen)];
-    if (plan.empty() && lowest(candidates(f, seen, ""), f, seen, out)) plan = "=" + out;
+    const std::string plan = remembered(plans_, key_of(f, seen), [&] { return lowest(candidates(f, seen, ""), f, seen, out) ? "=" + out : std::string(); });
     if (!plan.empty() && starts_with(std::string_view(plan).substr(1), prefix)) return out = plan.substr(1), true;
     if (lowest(candidates(f, seen, prefix), f, seen, out)) return true;
     Id names = re.run(next_names(f, seen), prefix);
@@ -76,18 +69,10 @@ class Heights : public Liveness {
     out = std::string(prefix) + re.shortest(names);
     return true;
   }
-  std::size_t bytes() const { return Liveness::bytes() + (values_known_.size() + containers_known_.size() + plans_.size()) * 48; }
+  std::size_t bytes() const { return Liveness::bytes() + (values_within_.size() + containers_within_.size() + plans_.size()) * 72; }
 
  private:
-  struct Known {
-    Id no = -1, yes = INT32_MAX;
-  };
   static std::uint64_t key_of(Id f, Id seen) { return (static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen); }
-  static bool note(Known& known, Id height, bool yes) {
-    if (yes) known.yes = std::min(known.yes, height);
-    else known.no = std::max(known.no, height);
-    return yes;
-  }
   template <class F>
   Id least(F&& possible) {
     for (Id h = 0;; ++h) {
@@ -108,14 +93,9 @@ class Heights : public Liveness {
   bool explore(Id f, Id seen, Id height, std::unordered_set<std::uint64_t>& visited) {
     if (f == FormulaStore::kFalse) return false;
     if (ends(f)) return true;
-    std::uint64_t key = key_of(f, seen);
-    Known known = containers_known_[key];
-    if (height >= known.yes) return true;
-    if (height <= known.no || !visited.insert(key).second) return false;
-    Deeper deeper(depth_, 3);
-    bool yes = container_live_any(f, seen) && (seen == kNone ? items_within(f, height, visited) : members_within(f, seen, height, visited));
-    if (yes) note(containers_known_[key], height, true);
-    return yes;
+    if (!visited.insert(key_of(f, seen)).second) return false;
+    Deeper deeper(*this, 3);
+    return container_live_any(f, seen) && (seen == kNone ? items_within(f, height, visited) : members_within(f, seen, height, visited));
   }
   bool items_within(Id f, Id height, std::unordered_set<std::uint64_t>& visited) {
     if (!fs[f].has_unique()) return step_within(f, item_derivative(f), kAny, kNone, height, visited);
@@ -131,8 +111,9 @@ class Heights : public Liveness {
     return false;
   }
   bool simple_within(const Simple& s, Id f, Id seen, Id height) {
-    for (Id n : s.required)
-      if (!within(bundles_value(s.bundles, name_text(n)), height)) return false;
+    bool all = true;  // of all, whatever their order
+    for (Id n : s.required) all = within(bundles_value(s.bundles, name_text(n)), height) && all;
+    if (!all) return false;
     std::int64_t more = s.least - static_cast<std::int64_t>(s.required.size());
     if (more <= 0) return true;
     for (Id n : literal_names(f))
@@ -149,7 +130,7 @@ class Heights : public Liveness {
   bool step_within(Id before, Id p, Id path_value, Id seen, Id height, std::unordered_set<std::uint64_t>& visited) {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
-    Deeper deeper(depth_, 1);
+    Deeper deeper(*this, 1);
     if (!fs[p].has_child()) return p != before && (has(spelled_, ',') ? explore(p, seen, height, visited) : ends(p));
     Id v = first_child(p);
     for (bool truth : {true, false}) {
@@ -188,9 +169,8 @@ class Heights : public Liveness {
     return possible;
   }
 
-  std::unordered_map<Id, Known> values_known_;
-  std::unordered_map<std::uint64_t, Known> containers_known_;
-  std::unordered_map<std::uint64_t, std::string> plans_;  // "=" and the name, or "" where there is none
+  Memos<bool> values_within_, containers_within_;
+  Memos<std::string> plans_;  // "=" and the name, or "" where there is none
 };
 
 }  // namespace constrain

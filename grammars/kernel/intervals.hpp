@@ -20,11 +20,14 @@ class Intervals {
   Id normal(Id f) {
     const FormulaStore::Node& n = fs_[f];
     if (n.kind != Bool::And && n.kind != Bool::Or) return f;
-    if (f < static_cast<Id>(memo_.size()) && memo_[f] != kNone) return memo_[f];
-    Id made = find(f);
-    remember(f, made);
-    remember(made, made);
-    return made;
+    auto known = memo_.find(f);
+    if (known == memo_.end()) {
+      Id made = f;
+      Meter::Cost cost = meter_.once([&] { made = find(f); });
+      known = memo_.emplace(f, std::pair(made, cost)).first;
+    }
+    meter_.pay(known->second.second);
+    return known->second.first;
   }
 
  private:
@@ -36,10 +39,6 @@ class Intervals {
   static constexpr std::size_t kFewCuts = 12;
   static constexpr std::int64_t kFewParts = 400;
 
-  void remember(Id f, Id made) {
-    if (f >= static_cast<Id>(memo_.size())) memo_.resize(static_cast<std::size_t>(f) + 64, kNone);
-    memo_[f] = made;
-  }
   Id find(Id f) {
     cuts_.clear();
     bool others = false;
@@ -139,7 +138,7 @@ class Intervals {
   Meter& meter_;
   std::vector<Cut> cuts_;
   Id end_ = 1;
-  std::vector<Id> memo_;
+  std::unordered_map<Id, std::pair<Id, Meter::Cost>> memo_;
 };
 
 }  // namespace constrain

@@ -6,7 +6,9 @@
 // decided before the child begins.
 //
 // `satisfiable(value)` is exact: the least fixed point over the finite witnesses. It is charged; negative answers
-// that rest on an unfinished ancestor are not memoised. Not thread-safe.
+// that rest on an unfinished ancestor are not memoised. What an answer cost is remembered with it, and paid for again by whoever
+// asks. An answer that looked at an unfinished ancestor cost what it did because of that ancestor; it is forgotten when the ancestor
+// is finished, so that every cost kept is a function of the question alone. Not thread-safe.
 #pragma once
 #include <deque>
 
@@ -35,15 +37,7 @@ class Liveness : public ValueStore {
   Demand resolve(Id derivative, Id seen) {
     if (derivative == FormulaStore::kFalse) return {};
     std::uint64_t key = (static_cast<std::uint64_t>(derivative) << 32) | static_cast<std::uint32_t>(seen);
-    auto it = demands_.find(key);
-    if (it != demands_.end()) return it->second;
-    int cut_before = cut_;
-    cut_ = INT32_MAX;
-    Demand d = resolve_new(derivative, seen);
-    bool stable = cut_ == INT32_MAX;
-    cut_ = std::min(cut_, cut_before);
-    if (stable) demands_.emplace(key, d);
-    return d;
+    return remembered(demands_, key, [&] { return resolve_new(derivative, seen); });
   }
   // Every way of satisfying `derivative`, most promising first.
   std::vector<Leaf> leaves(Id derivative, Id seen) {
@@ -57,31 +51,7 @@ class Liveness : public ValueStore {
   bool satisfiable(Id v) {
     if (v == kAny) return true;
     if (v == kNever) return false;
-    if (v >= static_cast<Id>(sat_.size())) sat_.resize(v + 64, 0);
-    if (sat_[v] == 1) return true;
-    if (sat_[v] == 2) return false;
-    if (sat_[v] >= 8) {  // in progress: the least fixed point says no for now
-      cut_ = std::min(cut_, static_cast<int>(sat_[v]) - 8);
-      return false;
-    }
-    int cut_before = cut_;
-    bool yes = false;
-    try {
-      Deeper deeper(depth_, 3);
-      sat_[v] = 8 + depth_;
-      cut_ = INT32_MAX;
-      yes = record_satisfiable(expand_id(v));
-    } catch (...) {
-      sat_[v] = 0;
-      throw;
-    }
-    if (yes) sat_[v] = 1, cut_ = cut_before;
-    else {
-      bool own = cut_ > depth_;  // rests on nothing above
-      sat_[v] = own ? 2 : 0;
-      cut_ = own ? cut_before : std::min(cut_, cut_before);
-    }
-    return yes;
+    return fixed_point(sat_, static_cast<std::uint64_t>(v), 3, [&] { return record_satisfiable(expand_id(v)); });
   }
   bool part_satisfiable(Id record, Part p) {
     Id x = records_[record][p];
@@ -129,19 +99,17 @@ class Liveness : public ValueStore {
     Simple s;
     if (simple(f, s)) return simple_names(f, s, seen);
     std::uint64_t key = (static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen);
-    auto it = names_memo_.find(key);
-    if (it != names_memo_.end()) return it->second;
-    std::vector<std::string_view> good;
-    for (Id n : literal_names(f))
-      if (!re.accepts(seen, name_text(n)) && member_possible(f, name_text(n), seen)) good.push_back(name_text(n));
-    std::vector<Id> parts{re.strings(good)};
-    for (Id region : regions(f)) {
-      Id fresh = re.conj({region, re.negate(seen)});
-      if (re.live(fresh) && member_possible(f, re.shortest(fresh), seen)) parts.push_back(region);
-    }
-    Id made = re.alt(parts);
-    names_memo_.emplace(key, made);
-    return made;
+    return remembered(names_memo_, key, [&] {
+      std::vector<std::string_view> good;
+      for (Id n : literal_names(f))
+        if (!re.accepts(seen, name_text(n)) && member_possible(f, name_text(n), seen)) good.push_back(name_text(n));
+      std::vector<Id> parts{re.strings(good)};
+      for (Id region : regions(f)) {
+        Id fresh = re.conj({region, re.negate(seen)});
+        if (re.live(fresh) && member_possible(f, re.shortest(fresh), seen)) parts.push_back(region);
+      }
+      return re.alt(parts);
+    });
   }
   // Is every name with this prefix allowed except known ones? Then `known` gets the declared and the used-up names with
   // the prefix, and `other` a name that is none of them. May say no wrongly (costs time), never yes wrongly.
@@ -163,8 +131,9 @@ class Liveness : public ValueStore {
   }
   // A partition of the names that are no literal of `f` by the patterns they match.
   std::vector<Id> regions(Id f) {
-    auto it = regions_.find(f);
-    if (it != regions_.end()) return it->second;
+    return remembered(regions_, static_cast<std::uint64_t>(f), [&] { return find_regions(f); });
+  }
+  std::vector<Id> find_regions(Id f) {
     std::vector<Id> patterns;
     std::vector<std::string_view> literals;
     for (Id n : literal_names(f)) literals.push_back(name_text(n));
@@ -175,8 +144,7 @@ class Liveness : public ValueStore {
         for (const auto& branch : unevaluated_bundles_[n.x].branches) patterns.insert(patterns.end(), branch.patterns.begin(), branch.patterns.end());
       if (n.atom == Atom::PropertyCount && lists.begin(n.y)[0] != kNone) patterns.push_back(lists.begin(n.y)[0]);
     });
-    std::sort(patterns.begin(), patterns.end());
-    patterns.erase(std::unique(patterns.begin(), patterns.end()), patterns.end());
+    re.sort(patterns);
     std::vector<Id> out{re.conj({re.text(), re.negate(re.strings(literals))})};
     for (Id p : patterns) {
       std::vector<Id> split;
@@ -187,7 +155,7 @@ class Liveness : public ValueStore {
       out.swap(split);
     }
     if (patterns.empty() && !re.live(out[0])) out.clear();
-    return regions_[f] = out;
+    return out;
   }
   Id next_names(Id f, Id seen) {
     Id a = allowed_names(f, seen);
@@ -208,17 +176,150 @@ class Liveness : public ValueStore {
   Demand member_demand(Id f, Id seen_after_key, std::string_view key) {
     return resolve(settled(member_derivative(f, key), seen_after_key), seen_after_key);
   }
-  std::size_t bytes() const { return ValueStore::bytes() + demands_.size() * 40 + names_memo_.size() * 32; }
+  std::size_t bytes() const {
+    return ValueStore::bytes() + (sat_.size() + demands_.size() + names_memo_.size() + live_.size() + required_memo_.size() + possible_.size()) * 72;
+  }
 
  protected:
+  // ------------------------------------------------------------------ what is remembered, and what it cost
+  static constexpr int kNothing = INT32_MAX;
+  // An answer; `height`: levels of recursion that it took; `touched`: the topmost unfinished ancestor that was looked at.
+  template <class T>
+  struct Memo {
+    T value{};
+    Meter::Cost cost;
+    std::int32_t height = 0;
+    int touched = kNothing;
+  };
+  template <class T>
+  using Memos = std::unordered_map<std::uint64_t, Memo<T>>;
+
+  // Counts apart what is done while it is alive.
+  class Unit {
+   public:
+    explicit Unit(Liveness& l)
+        : l_(l), apart_(l.meter_), touched_(l.touched_), deepest_(l.deepest_), cut_(l.cut_), units_(l.units_), asked_(l.asked_from_) {
+      l.touched_ = l.cut_ = kNothing;
+      l.deepest_ = l.depth_;
+      l.asked_from_ = l.asked_.size();
+      ++l.units_;
+    }
+    ~Unit() {
+      l_.asked_.resize(l_.asked_from_);
+      l_.asked_from_ = asked_;
+      l_.units_ = units_;
+      l_.touched_ = std::min(l_.touched_, touched_);
+      l_.deepest_ = std::max(l_.deepest_, deepest_);
+      l_.cut_ = std::min(l_.cut_, cut_);
+    }
+    template <class T>
+    Memo<T> memo(T value) const {
+      return {std::move(value), apart_.cost(), l_.deepest_ - l_.depth_, l_.touched_};
+    }
+
+   private:
+    Liveness& l_;
+    Meter::Apart apart_;
+    int touched_, deepest_, cut_, units_;
+    std::size_t asked_;
+  };
+  // Inside a search the price is the whole cost, or a search of exponentially many formulas would cost next to nothing; but of
+  // values, which are only as many as the source and its combinations hold, the usual share. What was asked just before costs one.
+  // `kept`: it need not be found again.
+  template <class T>
+  void pay(const Memos<T>& memos, std::uint64_t key, const Memo<T>& m, bool kept = true) {
+    if (depth_ + m.height > Deeper::kMost) throw LimitError(depth_ + m.height, Deeper::kMost, "depth of the search for a witness");
+    deepest_ = std::max(deepest_, depth_ + m.height);
+    touched_ = std::min(touched_, m.touched);
+    if (!units_) return meter_.pay(m.cost, kept ? Meter::price(m.cost.work) : m.cost.work);
+    std::pair<const void*, std::uint64_t> question{&memos, key};
+    std::size_t first = std::max(asked_from_, asked_.size() < kRecent ? 0 : asked_.size() - kRecent);
+    bool again = kept && std::find(asked_.begin() + static_cast<std::ptrdiff_t>(first), asked_.end(), question) != asked_.end();
+    bool shared = kept && question.first == &sat_;
+    meter_.pay(m.cost, again ? 1 : shared ? Meter::price(m.cost.work) : 1 + m.cost.work);
+    if (kept && !again) asked_.push_back(question);
+  }
+  // The answer to a question, found once. `certain`: an answer that rests on nothing unfinished, whatever was looked at.
+  template <class T, class F, class C>
+  T remembered(Memos<T>& memos, std::uint64_t key, F&& find, C&& certain) {
+    auto it = memos.find(key);
+    if (it != memos.end()) return pay(memos, key, it->second), it->second.value;
+    Memo<T> made;
+    bool stable;
+    {
+      Unit unit(*this);
+      T value = find();
+      stable = cut_ == kNothing || certain(value);
+      made = unit.memo(std::move(value));
+    }
+    pay(memos, key, made, stable);
+    if (stable) keep(memos, key, made);
+    return made.value;
+  }
+  template <class T, class F>
+  T remembered(Memos<T>& memos, std::uint64_t key, F&& find) {
+    return remembered(memos, key, std::forward<F>(find), [](const T&) { return false; });
+  }
+  // As `remembered`, for a question that may be met again on the way: then the least fixed point says no for now.
+  template <class F>
+  bool fixed_point(Memos<bool>& memos, std::uint64_t key, int levels, F&& find) {
+    auto it = memos.find(key);
+    if (it != memos.end()) return pay(memos, key, it->second), it->second.value;
+    auto [busy, fresh] = busy_.try_emplace({&memos, key}, depth_ + 1);
+    if (!fresh) {
+      cut_ = std::min(cut_, busy->second);
+      touched_ = std::min(touched_, busy->second);
+      meter_.charge();
+      return false;
+    }
+    Memo<bool> made;
+    bool stable = false;
+    std::size_t before = provisional_.size();
+    try {
+      Unit unit(*this);
+      bool yes;
+      {
+        Deeper deeper(*this, levels);
+        yes = find();
+      }
+      if (yes || cut_ > depth_) cut_ = kNothing, stable = true;  // rests on nothing above
+      if (touched_ > depth_) touched_ = kNothing;
+      made = unit.memo(yes);
+    } catch (...) {
+      busy_.erase({&memos, key});
+      release(before, 0);
+      throw;
+    }
+    busy_.erase({&memos, key});
+    release(before, depth_ + 1);
+    pay(memos, key, made, stable);
+    if (stable) keep(memos, key, made);
+    return made.value;
+  }
+  template <class T>
+  void keep(Memos<T>& memos, std::uint64_t key, const Memo<T>& made) {
+    memos.emplace(key, made);
+    if (made.touched != kNothing) provisional_.push_back({made.touched, [&memos, key] { memos.erase(key); }});
+  }
+  // Forgets answers that looked at an ancestor of this depth, which is finished.
+  void release(std::size_t first, int depth) {
+    std::size_t kept = first;
+    for (std::size_t i = first; i < provisional_.size(); ++i) {
+      if (provisional_[i].touched >= depth) provisional_[i].forget();
+      else if (kept++ != i) provisional_[kept - 1] = std::move(provisional_[i]);
+    }
+    provisional_.resize(kept);
+  }
+
   // One level of a recursion, by the stack it takes.
   struct Deeper {
     static constexpr int kMost = 12000;
     int& depth;
     int weight;
-    Deeper(int& depth_, int weight_) : depth(depth_), weight(weight_) {
+    Deeper(Liveness& l, int weight_) : depth(l.depth_), weight(weight_) {
       if (depth + weight > kMost) throw LimitError(depth + weight, kMost, "depth of the search for a witness");
       depth += weight;
+      l.deepest_ = std::max(l.deepest_, depth);
     }
     ~Deeper() { depth -= weight; }
     Deeper(const Deeper&) = delete;
@@ -264,7 +365,7 @@ class Liveness : public ValueStore {
   void gather(Id p, Id path_value, Id seen, std::vector<std::pair<Id, bool>>& path, std::vector<Leaf>& out) {
     if (p == FormulaStore::kFalse) return;
     meter_.charge();
-    Deeper deeper(depth_, 1);
+    Deeper deeper(*this, 1);
     if (!fs[p].has_child()) {
       if (rest_live(p, path_value, seen)) out.push_back({path, narrowed(p, path_value), p});
       return;
@@ -282,7 +383,7 @@ class Liveness : public ValueStore {
   Id first_child(Id p) {
     Id v = kNone;
     visit(p, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Child && (v == kNone || n.x < v)) v = n.x;
+      if (n.atom == Atom::Child && (v == kNone || fs.before(n.x, v))) v = n.x;
     });
     return v;
   }
@@ -304,7 +405,7 @@ class Liveness : public ValueStore {
   void all_leaves(Id p, Id path_value, std::vector<std::pair<Id, bool>>& path, std::vector<Leaf>& out) {
     if (p == FormulaStore::kFalse) return;
     meter_.charge();
-    Deeper deeper(depth_, 1);
+    Deeper deeper(*this, 1);
     if (!fs[p].has_child()) {
       out.push_back({path, path_value, p});
       return;
@@ -378,20 +479,11 @@ class Liveness : public ValueStore {
   }
   bool required_possible(const Simple& s) {
     std::uint64_t key = (static_cast<std::uint64_t>(s.bundles) << 32) | static_cast<std::uint32_t>(lists.add(s.required));
-    auto it = required_memo_.find(key);
-    if (it != required_memo_.end()) return it->second;
-    bool ok = true;
-    int cut_before = cut_;
-    cut_ = INT32_MAX;
-    for (Id n : s.required)
-      if (!spell_name(name_text(n)) || !satisfiable(bundles_value(s.bundles, name_text(n)))) {
-        ok = false;
-        break;
-      }
-    bool stable = ok || cut_ == INT32_MAX;
-    cut_ = std::min(cut_, cut_before);
-    if (stable) required_memo_.emplace(key, ok);
-    return ok;
+    return remembered(required_memo_, key, [&] {
+      bool ok = true;  // of all, whatever their order
+      for (Id n : s.required) ok = spell_name(name_text(n)) && satisfiable(bundles_value(s.bundles, name_text(n))) && ok;
+      return ok;
+    }, [](bool ok) { return ok; });
   }
   bool spell_name(std::string_view s) {
     return has(spelled_, '"') && has(spelled_, ':') && re.accepts(re.text(), s);
@@ -406,26 +498,18 @@ class Liveness : public ValueStore {
   }
   // The names whose member values are satisfiable under a conjunction of Properties atoms.
   Id bundle_names(Id bundles) {
-    auto it = bundle_names_.find(bundles);
-    if (it != bundle_names_.end()) return it->second;
-    int cut_before = cut_;
-    cut_ = INT32_MAX;
+    return remembered(bundle_names_, static_cast<std::uint64_t>(bundles), [&] { return find_bundle_names(bundles); });
+  }
+  Id find_bundle_names(Id bundles) {
     std::vector<std::string_view> good, bad;
     for (Id n : literal_names(bundles)) (satisfiable(bundles_value(bundles, name_text(n))) ? good : bad).push_back(name_text(n));
     std::vector<Id> all = regions(bundles), open;
     for (Id region : all)
       if (satisfiable(bundles_value(bundles, re.shortest(region)))) open.push_back(region);
-    Id made;
-    if (open.size() == all.size()) {  // every other name: said by what is left out
-      made = bad.empty() ? re.text() : re.conj({re.text(), re.negate(re.strings(bad))});
-    } else {
-      open.push_back(re.strings(good));
-      made = re.alt(open);
-    }
-    bool stable = cut_ == INT32_MAX;
-    cut_ = std::min(cut_, cut_before);
-    if (stable) bundle_names_.emplace(bundles, made);
-    return made;
+    // every other name: said by what is left out
+    if (open.size() == all.size()) return bad.empty() ? re.text() : re.conj({re.text(), re.negate(re.strings(bad))});
+    open.push_back(re.strings(good));
+    return re.alt(open);
   }
   Id simple_names(Id f, Simple s, Id seen) {
     if (!has(spelled_, ',')) s.most = std::min(s.most, seen == RegexStore::kEmpty ? 1 : 0);
@@ -458,22 +542,12 @@ class Liveness : public ValueStore {
   bool possible(Id derivative, Id seen) {
     if (derivative == FormulaStore::kFalse) return false;
     std::uint64_t key = (static_cast<std::uint64_t>(derivative) << 32) | static_cast<std::uint32_t>(seen);
-    auto known = demands_.find(key);
-    if (known != demands_.end()) return known->second.goal != kNever;
-    auto it = possible_.find(key);
-    if (it != possible_.end()) return it->second;
-    int cut_before = cut_;
-    cut_ = INT32_MAX;
-    bool yes = some_leaf(derivative, kAny, seen);
-    bool stable = yes || cut_ == INT32_MAX;
-    cut_ = std::min(cut_, cut_before);
-    if (stable) possible_.emplace(key, yes);
-    return yes;
+    return remembered(possible_, key, [&] { return some_leaf(derivative, kAny, seen); }, [](bool yes) { return yes; });
   }
   bool some_leaf(Id p, Id path_value, Id seen) {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
-    Deeper deeper(depth_, 1);
+    Deeper deeper(*this, 1);
     if (!fs[p].has_child()) return rest_live(p, path_value, seen);
     Id v = first_child(p);
     for (bool truth : {true, false}) {
@@ -485,36 +559,17 @@ class Liveness : public ValueStore {
   // Depth-first over members that change the formula; each branch shrinks it, so the search ends.
   bool container_live(Id f, Id seen) {
     std::uint64_t key = (static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen);
-    auto it = live_.find(key);
-    if (it != live_.end()) return it->second;
-    auto [at, fresh] = busy_.try_emplace(key, depth_ + 1);
-    if (!fresh) {  // reached from itself, through a nested value: the least fixed point says no for now
-      cut_ = std::min(cut_, at->second);
-      return false;
-    }
-    int cut_before = cut_;
-    cut_ = INT32_MAX;
-    bool yes = false;
-    try {
-      Deeper deeper(depth_, 2);
-      if (seen != kNone) yes = search_members(f, seen);
-      else yes = fs[f].has_unique() ? distinct_live(f, kNone) : makes_progress(f, item_derivative(f), seen);
-    } catch (...) {
-      busy_.erase(key);
-      throw;
-    }
-    busy_.erase(key);
-    bool stable = yes || cut_ > depth_;  // rests on nothing above
-    cut_ = stable ? cut_before : std::min(cut_, cut_before);
-    if (stable) live_.emplace(key, yes);
-    return yes;
+    return fixed_point(live_, key, 2, [&] {
+      if (seen != kNone) return search_members(f, seen);
+      return fs[f].has_unique() ? distinct_live(f, kNone) : makes_progress(f, item_derivative(f), seen);
+    });
   }
   bool makes_progress(Id before, Id derivative, Id seen) { return progress(before, derivative, kAny, seen); }
   // Is there a leaf that differs from `before` and is live?
   bool progress(Id before, Id p, Id path_value, Id seen) {
     if (p == FormulaStore::kFalse) return false;
     meter_.charge();
-    Deeper deeper(depth_, 1);
+    Deeper deeper(*this, 1);
     if (!fs[p].has_child()) return p != before && rest_live(p, path_value, seen);
     Id v = first_child(p);
     for (bool truth : {true, false}) {
@@ -582,7 +637,7 @@ class Liveness : public ValueStore {
         g = ways[0].second;
         continue;
       }
-      Deeper deeper(depth_, 2);
+      Deeper deeper(*this, 2);
       for (auto [value, rest] : ways) {
         sets.push_back(value);
         found = distinct_from(rest, others, sets, visited);
@@ -606,7 +661,8 @@ class Liveness : public ValueStore {
   }
   // The values of those sets from `begin` on that have fewer values than there are sets: one entry a set.
   std::vector<std::vector<Id>> exhaustible(const std::vector<Id>& sets, std::size_t begin) {
-    std::map<Id, int> times;
+    auto before = [&](Id x, Id y) { return fs.before(x, y); };
+    std::map<Id, int, decltype(before)> times(before);
     for (std::size_t i = begin; i < sets.size(); ++i) ++times[sets[i]];
     std::int64_t n = static_cast<std::int64_t>(sets.size());
     std::vector<std::vector<Id>> wanted;
@@ -652,7 +708,7 @@ class Liveness : public ValueStore {
   bool duplicate_from(Id g, Id known, std::vector<Id>& earlier, bool has_first, std::unordered_map<Id, int>& visits, std::vector<Id>* partners) {
     meter_.charge();
     if (visits[g] >= 2) return false;  // a pair of equal items needs no formula three times
-    Deeper deeper(depth_, 2);
+    Deeper deeper(*this, 2);
     ++visits[g];
     bool found = false;
     for (const Leaf& leaf : leaves(item_derivative(g), kNone)) {
@@ -697,14 +753,23 @@ class Liveness : public ValueStore {
   virtual bool at_least_values(Id value, std::int64_t n) = 0;
   virtual std::vector<Id> values_of(Id value, std::int64_t most) = 0;
 
-  std::vector<std::int32_t> sat_;
-  int cut_ = INT32_MAX, depth_ = 0;
-  std::unordered_map<std::uint64_t, Demand> demands_;
-  std::unordered_map<std::uint64_t, Id> names_memo_;
-  std::unordered_map<std::uint64_t, bool> live_, required_memo_, possible_;
-  std::unordered_map<std::uint64_t, int> busy_;
-  std::unordered_map<Id, std::vector<Id>> regions_;
-  std::unordered_map<Id, Id> bundle_names_;
+  // `cut_`: the topmost unfinished ancestor on which a no may rest; `touched_`: that was looked at.
+  int cut_ = kNothing, touched_ = kNothing, depth_ = 0, deepest_ = 0;
+  // Searches in progress, one inside the other; and what the innermost has asked for, from `asked_from_` on.
+  static constexpr std::size_t kRecent = 16;
+  int units_ = 0;
+  std::size_t asked_from_ = 0;
+  std::vector<std::pair<const void*, std::uint64_t>> asked_;
+  Memos<Demand> demands_;
+  Memos<Id> names_memo_, bundle_names_;
+  Memos<bool> sat_, live_, required_memo_, possible_;
+  Memos<std::vector<Id>> regions_;
+  std::map<std::pair<const void*, std::uint64_t>, int> busy_;
+  struct Provisional {
+    int touched = kNothing;
+    std::function<void()> forget;
+  };
+  std::vector<Provisional> provisional_;
 };
 
 }  // namespace constrain

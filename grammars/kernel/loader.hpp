@@ -30,7 +30,7 @@ class Loader {
     types_.resize(nodes_.size());
     ids_.resize(nodes_.size());
     for (std::size_t i = 0; i < nodes_.size(); ++i)
-      if (nodes_[i].op == kOpReserved) types_[i] = kValueType, ids_[i] = v_.fs.literal(Atom::Slot, slot_of_[i] = v_.new_slot());
+      if (nodes_[i].op == kOpReserved) types_[i] = kValueType, ids_[i] = v_.fs.literal(Atom::Slot, slot_of_[i] = v_.new_slot(i));
     for (at_ = 0; at_ < static_cast<Id>(nodes_.size()); ++at_) add(at_);
     for (auto [node, slot] : slot_of_) v_.define_slot(slot, value(nodes_[node].operands[0]));
   }

@@ -62,6 +62,11 @@ class NumberMachine {
     int magnitude = x.p != y.p ? (x.p < y.p ? -1 : 1) : x.digits.compare(y.digits);
     return one > 0 ? magnitude : -magnitude;
   }
+  // Hashes of what thresholds and moduli are, whatever their ids.
+  std::uint64_t content_of_threshold(Id t) const {
+    return mix(std::hash<std::string>()(thresholds_[t].digits), static_cast<std::uint64_t>(thresholds_[t].p));
+  }
+  std::uint64_t content_of_modulus(Id m) const { return mix(moduli_[m].c, static_cast<std::uint64_t>(moduli_[m].s)); }
   // Is a threshold a multiple of a modulus?
   bool is_multiple(Id threshold, Id modulus) const {
     const Threshold& t = thresholds_[threshold];
@@ -86,9 +91,10 @@ class NumberMachine {
   Id step(Id id, int b) {
     int column = column_of(b);
     if (column < 0 || !has(alphabet_, b)) return kDead;
+    meter_.charge();
     Id cell = rows_[id][column];
     if (cell != kNotYet) return cell;
-    meter_.charge();
+    Meter::Quiet quiet(meter_);
     State s = unpack(id);
     Id made = advance(s, b) ? settle(std::move(s)) : kDead;
     rows_[id][column] = made;
@@ -101,6 +107,7 @@ class NumberMachine {
 
   bool accepts(Id id) {
     if (accepts_[id] < 0) {
+      Meter::Quiet quiet(meter_);
       State s = unpack(id);
       bool ends = s.phase == Zero || s.phase == Integer || s.phase == Fraction || s.phase == ExponentDigits;
       if (s.plain && s.phase == Fraction && (s.z > 0 || !s.nonzero)) ends = false;
@@ -124,9 +131,13 @@ class NumberMachine {
     s.goal = formulas_.conjunction(parts);
     return settle(std::move(s));
   }
-  // Bytes of a shortest completion, -1 if there is none.
+  // Bytes of a shortest completion, -1 if there is none. (Where residues are too many to search: of one that is found.)
   std::int64_t distance(Id id) {
-    if (distances_[id] == kUnknown) search(id);
+    if (distances_[id] == kUnknown) {
+      Meter::Cost cost = meter_.once([&] { search(id); });
+      if (!constructed_.count(id)) costs_[id] = cost;
+    }
+    meter_.pay(costs_[id]);
     return distances_[id];
   }
   int first_byte(Id id) {
@@ -149,7 +160,7 @@ class NumberMachine {
     return settle(std::move(s));
   }
   std::size_t count() const { return rows_.size(); }
-  std::size_t bytes() const { return states_.bytes() + rows_.size() * (sizeof(rows_[0]) + 16); }
+  std::size_t bytes() const { return states_.bytes() + rows_.size() * (sizeof(rows_[0]) + 40) + within_.size() * 40; }
 
  private:
   static constexpr Id kNotYet = -2;
@@ -445,8 +456,11 @@ class NumberMachine {
       row.fill(kNotYet);
       rows_.push_back(row);
       distances_.push_back(kUnknown);
+      costs_.emplace_back();
+      lives_.emplace_back();
+      lives_known_.push_back(-1);
+      phases_.push_back(static_cast<std::int8_t>(s.phase));
       accepts_.push_back(-1);
-      meter_.charge(40);  // a residual is some 300 bytes: the limit on work bounds memory too
     }
     return id;
   }
@@ -482,21 +496,24 @@ class NumberMachine {
     if (s.goal == FormulaStore::kTrue) return true;
     if (s.phase >= Exponent) return some_exponent(s);
     if (s.plain) return true;
-    std::vector<Id> memo_key{s.goal, s.n, s.nonzero + 2 * s.negative + 4 * (s.phase == Start)};
+    std::vector<Id> memo_key{s.goal, s.n, s.z, s.nonzero + 2 * s.negative + 4 * (s.phase == Start)};
     memo_key.insert(memo_key.end(), s.cmp.begin(), s.cmp.end());
     for (std::uint64_t r : s.rem) memo_key.push_back(static_cast<Id>(r)), memo_key.push_back(static_cast<Id>(r >> 32));
-    auto [memo, fresh] = value_live_.try_emplace(value_keys_.add(memo_key), false);
-    if (!fresh) return memo->second;
-    try {
-      return memo->second = search_digits(s);
-    } catch (...) {
-      value_live_.erase(memo);
-      throw;
+    Id key = value_keys_.add(memo_key);
+    auto memo = value_live_.find(key);
+    if (memo == value_live_.end()) {
+      bool live = false;
+      Meter::Cost cost = meter_.once([&] { live = search_digits(s); });
+      memo = value_live_.emplace(key, std::pair(live, cost)).first;
     }
+    meter_.pay(memo->second.second);
+    return memo->second.first;
   }
   // With the exponent begun only its value is open: tried at the places where a comparison or a multiple may turn, and at the
   // ends of each range that so many more digits reach.
-  bool some_exponent(const State& s) {
+  bool some_exponent(const State& s) { return exponent_bytes(s) >= 0; }
+  // The fewest bytes that complete an exponent begun, -1 if none do.
+  int exponent_bytes(const State& s) {
     std::vector<std::int64_t> turns;
     for (Id t : s.thresholds)
       for (int d : {-1, 0, 1}) turns.push_back(thresholds_[t].p - s.p + d);
@@ -509,24 +526,27 @@ class NumberMachine {
       x.exponent_negative = e < 0, x.e = static_cast<Id>(std::abs(e));
       return evaluate(x, x.goal);
     };
+    auto some = [&](int sign, std::int64_t width) {
+      if (s.phase != Exponent && (sign < 0) != s.exponent_negative) return false;
+      std::int64_t lo = sign * s.e * width, hi = sign * (s.e * width + width - 1);
+      if (lo > hi) std::swap(lo, hi);
+      return satisfies(lo) || satisfies(hi) || std::any_of(turns.begin(), turns.end(), [&](std::int64_t e) { return e > lo && e < hi && satisfies(e); });
+    };
     std::int64_t width = 1;
+    bool negative = false;  // with one digit less
     for (int more = 0; s.exponent_digits + more <= exponent_limit_; ++more, width *= 10) {
+      if (negative) return more;
       if (s.exponent_digits + more == 0) continue;
-      for (int sign : {1, -1}) {
-        if (s.phase != Exponent && (sign < 0) != s.exponent_negative) continue;
-        std::int64_t lo = sign * s.e * width, hi = sign * (s.e * width + width - 1);
-        if (lo > hi) std::swap(lo, hi);
-        if (satisfies(lo) || satisfies(hi)) return true;
-        for (std::int64_t e : turns)
-          if (e > lo && e < hi && satisfies(e)) return true;
-      }
+      if (some(1, width)) return more;
+      negative = some(-1, width);
+      if (negative && s.phase != Exponent) return more;
     }
-    return false;
+    return negative ? exponent_limit_ + 1 : -1;
   }
   bool search_digits(const State& s) {
-    std::vector<Digits> queue{{s.nonzero, s.n, 0, s.cmp, s.rem}};
+    std::vector<Digits> queue{{s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem}};
     ListStore seen;
-    std::int64_t most = digit_span(s);
+    std::int64_t most = digit_span(s) + queue[0].z;
     for (std::size_t i = 0; i < queue.size(); ++i) {
       Digits d = queue[i];
       if (some_power(s, d)) return true;
@@ -663,52 +683,66 @@ class NumberMachine {
     std::int64_t left = 0;
     for (std::size_t i = path.size(); i-- > 0; ++left) {
       if (distances_[path[i]] >= 0) left = distances_[path[i]];
-      else distances_[path[i]] = left;
+      else distances_[path[i]] = left, constructed_.insert(path[i]);
     }
     return true;
   }
 
-  // Breadth-first to the nearest accepting residual; the path learns its distances, or all visited are dead.
+  // What is learnt is about `root` alone, so that it costs the same whatever was searched before; but for `construct`, whose
+  // completions are cheap to find.
   void search(Id root) {
     if (construct(root)) return;
-    if (!value_live(unpack(root))) {
-      distances_[root] = -1;
-      return;
-    }
-    std::vector<Id> order{root}, parent{kNone};
-    std::vector<std::int64_t> depth{0};
-    std::unordered_set<Id> visited{root};
-    std::int64_t best = INT64_MAX;
-    std::size_t at = 0;
-    for (std::size_t i = 0; i < order.size() && depth[i] < best; ++i) {
-      Id id = order[i];
-      if (distances_[id] >= 0 || accepts(id)) {
-        std::int64_t here = accepts(id) ? 0 : distances_[id];
-        if (depth[i] + here < best) best = depth[i] + here, at = i;
-        continue;
-      }
-      if (distances_[id] == -1) continue;
-      for (char c : std::string_view("+-.0123456789e")) {
-        Id next = step(id, c);
-        if (next == kDead || !visited.insert(next).second || !still_live(next)) continue;
-        order.push_back(next), parent.push_back(static_cast<Id>(i)), depth.push_back(depth[i] + 1);
-      }
-      if (!has(alphabet_, 'e')) {
-        Id next = step(id, 'E');
-        if (next != kDead && visited.insert(next).second && still_live(next))
-          order.push_back(next), parent.push_back(static_cast<Id>(i)), depth.push_back(depth[i] + 1);
-      }
-    }
-    if (best == INT64_MAX) {  // only near the limits on digits
-      for (Id id : order) distances_[id] = -1;
-      return;
-    }
-    for (Id i = static_cast<Id>(at); i != kNone; i = parent[i]) distances_[order[i]] = best - depth[i];
+    std::int64_t found = -1;  // stays so only near the limits on digits
+    if (direct(root)) found = exponent_bytes(unpack(root));
+    else if (lives(root))
+      for (int more = 0; found < 0 && more <= digit_limit_ + exponent_limit_ + 4; ++more)
+        if (within(root, more)) found = more;
+    distances_[root] = found;
   }
-
-  bool still_live(Id id) {
-    if (distances_[id] == kUnknown && !value_live(unpack(id))) distances_[id] = -1;
-    return distances_[id] != -1;
+  // Is an accepting residual at most `more` bytes away? By iterative deepening: what is asked of others is smaller, so that answers
+  // are shared by all searches. Recursion is as deep as numbers are long.
+  bool within(Id id, int more) {
+    if (accepts(id)) return true;
+    if (!more) return false;
+    if (direct(id)) {
+      std::int64_t d = distance(id);
+      return d >= 0 && d <= more;
+    }
+    std::uint64_t key = static_cast<std::uint64_t>(id) << 16 | static_cast<std::uint64_t>(more);
+    auto known = within_.find(key);
+    if (known == within_.end()) {
+      bool yes = false;
+      Meter::Cost cost = meter_.once([&] {
+        std::string_view bytes = has(alphabet_, 'e') ? "+-.0123456789e" : "+-.0123456789E";
+        std::array<Id, 15> tried;
+        std::size_t n = 0;
+        for (char c : bytes) {
+          Id next = step(id, c);
+          if (next == kDead || std::find(tried.begin(), tried.begin() + n, next) != tried.begin() + n) continue;
+          tried[n++] = next;
+          if (lives(next) && within(next, more - 1)) return void(yes = true);
+        }
+      });
+      known = within_.emplace(key, std::pair(yes, cost)).first;
+    }
+    meter_.pay(known->second.second, 8 + known->second.second.work / 8);
+    return known->second.first;
+  }
+  // Is the exponent begun, and is every exponent spelled?
+  bool direct(Id id) const {
+    if (phases_[id] < Exponent) return false;
+    for (char c : std::string_view("-0123456789"))
+      if (!has(alphabet_, c)) return false;
+    return true;
+  }
+  bool lives(Id id) {
+    if (lives_known_[id] < 0) {
+      bool yes = false;
+      lives_[id] = meter_.once([&] { yes = value_live(unpack(id)); });
+      lives_known_[id] = yes;
+    }
+    meter_.pay(lives_[id]);
+    return lives_known_[id];
   }
 
   FormulaStore& formulas_;
@@ -721,9 +755,13 @@ class NumberMachine {
   ListStore states_;
   std::vector<std::array<Id, 15>> rows_;
   std::vector<std::int64_t> distances_;
+  std::vector<Meter::Cost> costs_, lives_;  // of a distance; of liveness before the exponent
+  std::vector<std::int8_t> lives_known_, phases_;
+  std::unordered_map<std::uint64_t, std::pair<bool, Meter::Cost>> within_;
+  std::unordered_set<Id> constructed_;
   std::vector<std::int8_t> accepts_;  // -1: not known
   ListStore value_keys_;
-  std::unordered_map<Id, bool> value_live_;
+  std::unordered_map<Id, std::pair<bool, Meter::Cost>> value_live_;
 };
 
 }  // namespace constrain

@@ -4,6 +4,9 @@
 // practice is decided first: the canonical completion of a state is a string of all operands (`witness`), or becomes one with
 // characters repeated at one place (`padded`), or has no room (`fits`). The rest is searched, exact or LimitError. What is canonical
 // is a function of the expression alone: `find_plain` takes the nearest expressions of which the above is true.
+//
+// Here searches do learn about the expressions that they visit, or those without an end would be repeated for every place of a
+// string: what is learnt so counts one, so that what an operation counts may depend on what was read before.
 #pragma once
 #include "regex.hpp"
 
@@ -26,7 +29,10 @@ inline bool RegexStore::begins_within(Id r, const unsigned char* first, const un
 }
 inline Id RegexStore::witness(Id r) {
   if (!nodes_[r].opaque || nodes_[r].kind != ReKind::And) return kNone;
-  if (nodes_[r].witness != kUnsought) return nodes_[r].witness;
+  opaque_once(r, kWitness, [&] { nodes_[r].witness = find_witness(r); });
+  return nodes_[r].witness;
+}
+inline Id RegexStore::find_witness(Id r) {
   std::vector<Id> parts = conjuncts(r);
   Id best = kNone;
   std::string best_text;
@@ -38,7 +44,7 @@ inline Id RegexStore::witness(Id r) {
     meter_.charge(static_cast<std::int64_t>(text.size()));
     if (all && (best == kNone || std::pair(text.size(), text) < std::pair(best_text.size(), best_text))) best = p, best_text = text;
   }
-  return nodes_[r].witness = best;
+  return best;
 }
 inline RegexStore::Padded RegexStore::padded(Id r) {
   if (nodes_[r].kind != ReKind::And || lists_.size(nodes_[r].list) != 2) return {};
@@ -65,13 +71,15 @@ inline bool RegexStore::fits(Id r) {
 }
 inline bool RegexStore::opaque_live(Id root) {
   if (nodes_[root].lives) return nodes_[root].lives > 0;
-  bool found = false;
-  if (bound(root) < 0) found = false;
-  else if (nodes_[root].kind == ReKind::Alt)
-    for (Id p : alternatives(root)) found = found || live(p);
-  else found = opaque_search(root);
-  nodes_[root].lives = found ? 1 : -1;
-  return found;
+  opaque_once(root, kLives, [&] {
+    bool found = false;
+    if (bound(root) < 0) found = false;
+    else if (nodes_[root].kind == ReKind::Alt)
+      for (Id p : alternatives(root)) found = found || live(p);
+    else found = opaque_search(root);
+    nodes_[root].lives = found ? 1 : -1;
+  });
+  return nodes_[root].lives > 0;
 }
 inline bool RegexStore::opaque_search(Id root) {
   using Open = std::tuple<std::int64_t, std::int64_t, std::size_t>;  // bound of the whole, then the deepest, then the first found
@@ -99,6 +107,20 @@ inline bool RegexStore::opaque_search(Id root) {
   return false;
 }
 inline std::int64_t RegexStore::opaque_distance(Id r) {
+  if (nodes_[r].distance != kUnknown) return nodes_[r].distance;
+  opaque_once(r, kDistance, [&] { nodes_[r].distance = find_opaque_distance(r); });
+  return nodes_[r].distance;
+}
+inline Id RegexStore::opaque_step(Id r, int b) {
+  if (!has(alphabet_, b)) return kEmpty;
+  Id c = partitions_[nodes_[r].partition].cls[b];
+  opaque_once(r, kStepOf + static_cast<std::uint64_t>(c), [&] {
+    Id made = derive(r, b);
+    rows_[static_cast<std::size_t>(nodes_[r].row) + static_cast<std::size_t>(c)] = made;
+  });
+  return rows_[static_cast<std::size_t>(nodes_[r].row) + static_cast<std::size_t>(c)];
+}
+inline std::int64_t RegexStore::find_opaque_distance(Id r) {
   const Node n = nodes_[r];
   std::int64_t d = -1;
   if (n.nullable) d = 0;
@@ -111,8 +133,8 @@ inline std::int64_t RegexStore::opaque_distance(Id r) {
   } else if (Id w = witness(r); w != kNone) d = distance(w);
   else if (Padded p = padded(r); p.leaf != kNone) d = saturate(distance(p.leaf) + p.missing);
   else if (n.simple) return simple_distance(r);
-  else return live(r) ? find_plain(r) : nodes_[r].distance = -1;
-  return nodes_[r].distance = d;
+  else return live(r) ? find_plain(r) : -1;
+  return d;
 }
 inline std::int64_t RegexStore::find_plain(Id root) {
   struct Edge { Id from, to; std::int16_t byte; };

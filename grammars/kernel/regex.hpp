@@ -15,7 +15,11 @@
 // after the canonical completion of a leaf was tried. Its `distance` is that of a witness and not always the shortest.
 //
 // Cost: one derivative is O(size of the top of the expression); each is computed once for each class of bytes and
-// stored in the row of its expression. Memory: 40 bytes a node plus 4 bytes for each byte class of a visited row.
+// stored in the row of its expression. Memory: 140 bytes a node plus 4 bytes for each byte class of a visited row.
+//
+// What an operation counts depends on the languages alone (common.hpp): operands are in the order of a hash of their content and
+// not of their ids; a derivative counts by the size of the expression, not by what had to be built; the search for a
+// string is counted once for each expression asked about, and learns nothing about others.
 // Not thread-safe.
 #pragma once
 #include <algorithm>
@@ -59,7 +63,15 @@ class RegexStore {
   std::size_t count() const { return nodes_.size(); }
   std::size_t bytes() const {
     return nodes_.size() * sizeof(Node) + lists_.bytes() + table_.size() * 4 + rows_.size() * 4 +
-           partitions_.bytes() + automata.bytes() + leaves_bytes_;
+           partitions_.bytes() + automata.bytes() + leaves_bytes_ + nodes_.size() * 8 + searches_.size() * sizeof(Search) + opaque_known_.size() * 32;
+  }
+  // Is `p` before `q` in the order of contents?
+  bool before(Id p, Id q) const { return contents_[p] != contents_[q] ? contents_[p] < contents_[q] : p < q; }
+  std::uint64_t content(Id r) const { return contents_[r]; }
+  // Sorts and drops duplicates.
+  void sort(std::vector<Id>& parts) const {
+    std::sort(parts.begin(), parts.end(), [&](Id p, Id q) { return before(p, q); });
+    parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
   }
   const ByteSet& alphabet() const { return alphabet_; }
 
@@ -93,13 +105,12 @@ class RegexStore {
   // UTF-8 encodings of the code points in sorted, disjoint ranges; surrogates are left out.
   Id char_class(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& ranges) {
     std::vector<Id> parts;
+    meter_.charge(static_cast<std::int64_t>(ranges.size()));
     for (auto [lo, hi] : ranges) {
       add_utf8(parts, lo, std::min<std::uint32_t>(hi, 0xD7FF));
       add_utf8(parts, std::max<std::uint32_t>(lo, 0xE000), hi);
     }
-    Id made = merge_switches(parts);
-    if (made != kEmpty) nodes_[made].is_char = true, nodes_[made].is_text = true;
-    return made;
+    return merge_switches(parts);
   }
 
   Id cat(Id a, Id b) {
@@ -137,11 +148,10 @@ class RegexStore {
     }
     if (switches.size() == 1) kept.push_back(switches[0]);
     if (switches.size() > 1) kept.push_back(merge_switches(switches));
-    std::sort(kept.begin(), kept.end());
-    kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+    sort(kept);
     if (nullable_part) kept.erase(std::remove(kept.begin(), kept.end(), kEpsilon), kept.end());
     for (Id p : kept)
-      if (nodes_[p].kind == ReKind::Not && std::binary_search(kept.begin(), kept.end(), nodes_[p].a)) return kAll;
+      if (nodes_[p].kind == ReKind::Not && among(kept, nodes_[p].a)) return kAll;
     if (complements_in_text(kept)) return alt(std::move(kept));
     if (kept.empty()) return kEmpty;
     if (kept.size() == 1) return kept[0];
@@ -162,8 +172,6 @@ class RegexStore {
 
   Id conj(std::vector<Id> parts) {
     flatten(parts, ReKind::And);
-    std::sort(parts.begin(), parts.end());
-    parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
     parts.erase(std::remove(parts.begin(), parts.end(), kAll), parts.end());
     if (parts.empty()) return kAll;
     if (parts[0] == kEmpty) return kEmpty;
@@ -175,7 +183,7 @@ class RegexStore {
     }
     bool text = false;
     for (Id p : parts) text |= nodes_[p].is_text && p != text_;
-    if (std::binary_search(parts.begin(), parts.end(), text_) || text)
+    if (among(parts, text_) || text)
       for (Id p : parts)
         if (nodes_[p].kind == ReKind::Not && holds_text(nodes_[p].a)) return kEmpty;
     if (text) parts.erase(std::remove(parts.begin(), parts.end(), text_), parts.end());
@@ -183,7 +191,7 @@ class RegexStore {
     if (parts.size() == 1) return parts[0];
     if (parts[0] == kEmpty) return kEmpty;
     for (Id p : parts)
-      if (nodes_[p].kind == ReKind::Not && std::binary_search(parts.begin(), parts.end(), nodes_[p].a)) return kEmpty;
+      if (nodes_[p].kind == ReKind::Not && among(parts, nodes_[p].a)) return kEmpty;
     meter_.charge(static_cast<std::int64_t>(parts.size()));
     bool nul = true, opaque = false;
     text = false;
@@ -273,9 +281,12 @@ class RegexStore {
     if (nodes_[r].kind == ReKind::Outside) return has(alphabet_, b) ? derive(r, b) : kEmpty;
     if (nodes_[r].row == kNone) open_row(r);
     const Node& n = nodes_[r];
+    if (n.weight >= kHeavy) meter_.charge(n.weight / kHeavy);
+    if (n.opaque) return opaque_step(r, b);
     std::int32_t& cell = rows_[static_cast<std::size_t>(n.row) + partitions_[n.partition].cls[b]];
     if (cell == kNotYet) {
       if (!has(alphabet_, b)) return kEmpty;  // the class may hold spellable bytes too: nothing is stored
+      Meter::Quiet quiet(meter_);
       Id made = derive(r, b);
       const Node& again = nodes_[r];  // rows_ and nodes_ may have moved
       rows_[static_cast<std::size_t>(again.row) + partitions_[again.partition].cls[b]] = made;
@@ -312,10 +323,18 @@ class RegexStore {
   // string always leads to an expression whose distance is smaller by one. Of opaque expressions: of a string that is a
   // function of the expression, and `first_byte` leads to a smaller distance.
   std::int64_t distance(Id r) {
-    if (nodes_[r].distance != kUnknown) return nodes_[r].distance;
-    if (nodes_[r].opaque) return opaque_distance(r);
-    if (nodes_[r].simple) return simple_distance(r);
-    return search_distance(r);
+    const Node& n = nodes_[r];
+    if (n.opaque) return opaque_distance(r);
+    if (n.distance != kUnknown && n.search == kNone) return n.distance;
+    if (n.simple) return simple_distance(r);
+    if (n.distance == kUnknown) {
+      std::int64_t found = kUnknown;
+      Meter::Cost cost = meter_.once([&] { found = tight(r) ? bound(r) : search_distance(r); });
+      nodes_[r].distance = found;
+      search_of(r).distance = cost;
+    }
+    meter_.pay(searches_[nodes_[r].search].distance);
+    return nodes_[r].distance;
   }
 
   // The first byte of the canonical shortest string (the least byte that lowers the distance); -1 if `r` is at its end or dead.
@@ -331,7 +350,7 @@ class RegexStore {
       int b = partitions_.first(nodes_[r].partition, rep, alphabet_);
       if (b < 0) continue;
       Id next = step(r, b);
-      if (next == kEmpty || (best >= 0 && b > best)) continue;
+      if (next == kEmpty || (best >= 0 && b > best) || bound(next) > d - weight(b)) continue;
       std::int64_t rest = distance(next);
       if (rest >= 0 && rest <= d - weight(b)) best = b;
     }
@@ -430,6 +449,7 @@ class RegexStore {
 
  private:
   static constexpr std::int32_t kNotYet = -2;
+  static constexpr std::uint16_t kHeavy = 16;  // a derivative of so many parts counts one
   static constexpr std::int64_t kUnknown = -3;
   static constexpr Id kUnsought = -2;
 
@@ -441,6 +461,8 @@ class RegexStore {
     bool simple = true;    // no And, no Not: live unless Empty
     bool opaque = false;   // holds a state of a language that is read elsewhere
     std::int8_t lives = 0;   // opaque: 1 live, -1 not; 0: not known yet
+    std::int8_t text_tail = 0, char_tail = 0;  // bytes of a character begun before a text, before its end; 0: not only such
+    std::uint16_t weight = 0;  // parts that a derivative is made of, each with a row of its own
     Id a = 0, b = 0, c = 0;  // Cat: a b; Not: a; Repeat: a, least b, most c;
                              // Path: automaton a from b to c; Outside: language a, state b, bytes left c
     Id list = 0;             // Alt, And: operands; Switch: lo hi child ...
@@ -449,7 +471,21 @@ class RegexStore {
     Id witness = kUnsought;  // opaque And: the operand whose canonical completion is a string of all, or kNone
     std::int16_t first = -1;  // opaque: the first byte of the canonical string, if it was searched for
     std::int64_t distance = kUnknown, bound = kUnknown;
+    Id search = kNone;  // what was found out about an expression that is not simple, and what it cost
   };
+  struct Search {
+    Meter::Cost distance;
+    std::int64_t way = 0;   // work of finding `tight`
+    std::int8_t tight = 0;  // 1, -1; 0: not known yet
+  };
+  Search& search_of(Id r) {
+    if (nodes_[r].search == kNone) nodes_[r].search = static_cast<Id>(searches_.size()), searches_.emplace_back();
+    return searches_[nodes_[r].search];
+  }
+  // Is x among the sorted `parts`?
+  bool among(const std::vector<Id>& parts, Id x) const {
+    return std::binary_search(parts.begin(), parts.end(), x, [&](Id p, Id q) { return before(p, q); });
+  }
   Id intern(ReKind kind, bool nullable, Id a, Id b, Id c, const std::vector<Id>& list) {
     Id l = list.empty() ? 0 : lists_.add(list);
     std::uint64_t h = mix(mix(mix(static_cast<std::uint64_t>(kind) * 2 + nullable, static_cast<std::uint32_t>(a)),
@@ -466,11 +502,33 @@ class RegexStore {
     Id id = static_cast<Id>(nodes_.size());
     Node made;
     made.kind = kind, made.nullable = nullable, made.a = a, made.b = b, made.c = c, made.list = l, made.hash = h;
+    made.weight = static_cast<std::uint16_t>(std::min<std::size_t>(weight_of(made), UINT16_MAX));
     nodes_.push_back(made);
+    contents_.push_back(id <= kAll ? static_cast<std::uint64_t>(id) : std::max<std::uint64_t>(content_of(made), kAll + 1));
     table_[slot] = id;
     if (kind == ReKind::Epsilon) nodes_[id].is_text = true;
-    meter_.charge();
     return id;
+  }
+  std::size_t weight_of(const Node& n) const {
+    if (n.kind == ReKind::Cat || n.kind == ReKind::Not || n.kind == ReKind::Repeat) return nodes_[n.a].weight;
+    return n.kind == ReKind::Alt || n.kind == ReKind::And ? lists_.size(n.list) : 0;
+  }
+  // Of Outside: the language and the state by number, which depend on what was read before.
+  std::uint64_t content_of(const Node& n) const {
+    std::uint64_t h = mix(static_cast<std::uint64_t>(n.kind), n.nullable);
+    switch (n.kind) {
+      case ReKind::Cat: return mix(mix(h, contents_[n.a]), contents_[n.b]);
+      case ReKind::Not: return mix(h, contents_[n.a]);
+      case ReKind::Repeat: return mix(mix(h, contents_[n.a]), static_cast<std::uint32_t>(n.b) | static_cast<std::uint64_t>(static_cast<std::uint32_t>(n.c)) << 32);
+      case ReKind::Path: return mix(mix(h, automata.content(n.a)), static_cast<std::uint32_t>(n.b) | static_cast<std::uint64_t>(static_cast<std::uint32_t>(n.c)) << 32);
+      case ReKind::Outside: return mix(mix(h, static_cast<std::uint32_t>(n.a)), static_cast<std::uint32_t>(n.b));
+      case ReKind::Switch:
+        for (const Id* e = lists_.begin(n.list); e != lists_.end(n.list); e += 3) h = mix(mix(h, static_cast<std::uint64_t>(e[0]) * 256 + static_cast<std::uint64_t>(e[1])), contents_[e[2]]);
+        return h;
+      default:
+        for (const Id* p = lists_.begin(n.list); p != lists_.end(n.list); ++p) h = mix(h, contents_[*p]);
+        return h;
+    }
   }
   void grow() {
     std::vector<Id> bigger(table_.size() * 2, kNone);
@@ -492,16 +550,45 @@ class RegexStore {
       else merged.insert(merged.end(), {edges[k], edges[k + 1], edges[k + 2]});
     }
     Id made = intern(ReKind::Switch, nullable, 0, 0, 0, merged);
-    bool text = true, simple = true, opaque = false;
+    bool simple = true, opaque = false;
     for (std::size_t k = 0; k < merged.size(); k += 3) {
-      text &= merged[k + 1] < 0x80 && nodes_[merged[k + 2]].is_text;
       simple &= nodes_[merged[k + 2]].simple;
       opaque |= nodes_[merged[k + 2]].opaque;
     }
-    nodes_[made].is_text |= text;
     nodes_[made].simple = simple;
     nodes_[made].opaque = opaque;
+    classify(nodes_[made], merged);
     return made;
+  }
+  // Whether a switch holds whole characters only is told by its edges, however it was built.
+  void classify(Node& n, const std::vector<Id>& edges) const {
+    bool inside = !n.nullable, text = true, character = !n.nullable;
+    int text_tail = -1, char_tail = -1;
+    for (std::size_t k = 0; k < edges.size(); k += 3) {
+      int lo = edges[k], hi = edges[k + 1];
+      const Node& to = nodes_[edges[k + 2]];
+      bool ends = edges[k + 2] == kEpsilon;
+      inside = inside && lo >= 0x80 && hi < 0xC0;
+      int after = to.is_text ? 0 : to.text_tail ? to.text_tail : 9, after_char = ends ? 0 : to.char_tail ? to.char_tail : 9;
+      text_tail = text_tail < 0 || text_tail == after + 1 ? after + 1 : 9;
+      char_tail = char_tail < 0 || char_tail == after_char + 1 ? after_char + 1 : 9;
+      if (hi < 0x80) {
+        text = text && to.is_text, character = character && ends;
+        continue;
+      }
+      int more = lo < 0xE0 ? 1 : lo < 0xF0 ? 2 : 3;
+      bool lead = lo >= 0xC2 && hi <= 0xF4 && (hi < 0xE0 ? 1 : hi < 0xF0 ? 2 : 3) == more && to.kind == ReKind::Switch && to.list;
+      if (lead) {
+        int first = *lists_.begin(to.list), last = *(lists_.end(to.list) - 2);
+        auto holds = [&](int b) { return lo <= b && b <= hi; };
+        lead = !(holds(0xE0) && first < 0xA0) && !(holds(0xED) && last > 0x9F) && !(holds(0xF0) && first < 0x90) && !(holds(0xF4) && last > 0x8F);
+      }
+      text = text && lead && to.text_tail == more;
+      character = character && lead && to.char_tail == more;
+    }
+    n.is_text = text, n.is_char = character;
+    n.text_tail = static_cast<std::int8_t>(inside && text_tail <= 3 ? text_tail : 0);
+    n.char_tail = static_cast<std::int8_t>(inside && char_tail <= 3 ? char_tail : 0);
   }
   Id switch_on(const ByteSet& s, Id child) {
     if (child == kEmpty) return kEmpty;
@@ -556,24 +643,23 @@ class RegexStore {
         parts[i] = inner[0];
         parts.insert(parts.end(), inner.begin() + 1, inner.end());
       }
-    std::sort(parts.begin(), parts.end());
-    parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+    sort(parts);
   }
   // Does `r` plainly contain every text?
   bool holds_text(Id r) const {
     if (r == text_) return true;
     const Node& n = nodes_[r];
-    return n.kind == ReKind::Alt && std::binary_search(lists_.begin(n.list), lists_.end(n.list), text_);
+    return n.kind == ReKind::Alt && std::find(lists_.begin(n.list), lists_.end(n.list), text_) != lists_.end(n.list);
   }
   // x | (text & ~x) = text for a language x of texts, and text absorbs such languages. True if `parts` (sorted) changed.
   bool complements_in_text(std::vector<Id>& parts) const {
-    bool all = std::binary_search(parts.begin(), parts.end(), text_), found = false;
+    bool all = among(parts, text_), found = false;
     for (std::size_t i = 0; i < parts.size() && !all && !found; ++i) {
       const Node& n = nodes_[parts[i]];
       if (n.kind != ReKind::And || lists_.size(n.list) != 2) continue;
       const Id* two = lists_.begin(n.list);
       Id other = two[0] == text_ ? two[1] : two[1] == text_ ? two[0] : kEmpty;
-      found = nodes_[other].kind == ReKind::Not && nodes_[nodes_[other].a].is_text && std::binary_search(parts.begin(), parts.end(), nodes_[other].a);
+      found = nodes_[other].kind == ReKind::Not && nodes_[nodes_[other].a].is_text && among(parts, nodes_[other].a);
     }
     if (!all && !found) return false;
     std::size_t before = parts.size();
@@ -583,7 +669,7 @@ class RegexStore {
   }
   // text & ~(text & ~x) = text & x for an opaque x, whose complement would have to be searched. True if `parts` changed.
   bool undoes_complement(std::vector<Id>& parts) const {
-    if (!std::binary_search(parts.begin(), parts.end(), text_)) return false;
+    if (!among(parts, text_)) return false;
     for (Id& p : parts) {
       if (!nodes_[p].opaque || nodes_[p].kind != ReKind::Not) continue;
       std::vector<Id> two = conjuncts(nodes_[p].a);
@@ -610,8 +696,7 @@ class RegexStore {
         parts.erase(parts.begin() + std::max(i, j));
         parts.erase(parts.begin() + std::min(i, j));
         parts.push_back(joined);
-        std::sort(parts.begin(), parts.end());
-        parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+        sort(parts);
         return merge_counters(parts);
       }
     }
@@ -704,146 +789,34 @@ class RegexStore {
 
   // ------------------------------------------------------------------ distances
   static std::int64_t saturate(std::int64_t x) { return std::min<std::int64_t>(x, INT64_MAX / 4); }
-  std::int64_t simple_distance(Id r) {
-    const Node n = nodes_[r];
-    std::int64_t d = -1;
-    switch (n.kind) {
-      case ReKind::Empty: d = -1; break;
-      case ReKind::Epsilon: d = 0; break;
-      case ReKind::Cat: d = saturate(distance(n.a) + distance(n.b)); break;
-      case ReKind::Repeat: {
-        std::int64_t one = distance(n.a);
-        d = n.b == 0 ? 0 : one > (INT64_MAX / 4) / n.b ? INT64_MAX / 4 : one * n.b;
-        break;
-      }
-      case ReKind::Alt:
-        for (const Id* p = lists_.begin(n.list); p != lists_.end(n.list); ++p) {
-          std::int64_t x = distance(*p);
-          if (d < 0 || x < d) d = x;
-        }
-        break;
-      case ReKind::Switch: d = n.nullable ? 0 : switch_distance(r); break;
-      default: break;
-    }
-    nodes_[r].distance = d;
-    return d;
-  }
-  // A chain of switches may be as long as a literal: an explicit stack instead of recursion.
-  std::int64_t switch_distance(Id root) {
-    std::vector<Id> stack{root};
-    while (!stack.empty()) {
-      Id r = stack.back();
-      if (nodes_[r].distance != kUnknown) {
-        stack.pop_back();
-        continue;
-      }
-      bool ready = true;
-      std::int64_t d = nodes_[r].nullable ? 0 : -1;
-      std::vector<Id> edges = edges_of(r);
-      for (std::size_t k = 2; k < edges.size(); k += 3) {
-        Id c = edges[k];
-        if (nodes_[c].distance == kUnknown) {
-          if (nodes_[c].kind == ReKind::Switch) {
-            stack.push_back(c);
-            ready = false;
-            continue;
-          }
-          distance(c);
-        }
-        std::int64_t x = nodes_[c].distance < 0 ? -1 : saturate(nodes_[c].distance + weight(edges[k - 2]));
-        if (x > 0 && (d < 0 || x < d)) d = x;
-      }
-      if (ready) nodes_[r].distance = d;
-    }
-    return nodes_[root].distance;
-  }
+  std::int64_t simple_distance(Id r);
+  std::int64_t switch_distance(Id root);
   // A lower bound of the distance that needs no search, or -1 if the language is plainly empty: exact for what holds no
   // Boolean operation, and an intersection is as far as its farthest part.
   std::int64_t bound(Id r) {
-    if (nodes_[r].bound != kUnknown) return nodes_[r].bound;
-    const Node n = nodes_[r];
-    std::int64_t d = 0;
-    if (n.nullable) d = 0;
-    else if (n.simple && !n.opaque) d = distance(r);
-    else if (n.kind == ReKind::Outside) d = languages_[n.a]->bound(n.b);
-    else if (n.kind == ReKind::Cat) d = add(bound(n.a), bound(n.b));
-    else if (n.kind == ReKind::Repeat) d = n.b == 0 ? 0 : add(bound(n.a), n.b - 1);
-    else if (n.kind == ReKind::Switch) d = by_characters_ ? 3 : 1;
-    else if (n.kind == ReKind::Alt) {
-      d = -1;
-      for (std::size_t i = 0; i < lists_.size(n.list); ++i) {
-        std::int64_t x = bound(lists_.begin(n.list)[i]);
-        if (x >= 0 && (d < 0 || x < d)) d = x;
-      }
-    } else if (n.kind == ReKind::And) {
-      for (std::size_t i = 0; i < lists_.size(n.list) && d >= 0; ++i) {
-        std::int64_t x = bound(lists_.begin(n.list)[i]);
-        d = x < 0 ? -1 : std::max(d, x);
-      }
-      if (n.opaque && !fits(r)) d = -1;
-    }
-    nodes_[r].bound = d;
-    return d;
+    if (nodes_[r].opaque) opaque_once(r, kBound, [&] { nodes_[r].bound = find_bound(r); });
+    else if (nodes_[r].bound == kUnknown) nodes_[r].bound = find_bound(r);
+    return nodes_[r].bound;
   }
+  std::int64_t find_bound(Id r);
   static std::int64_t add(std::int64_t x, std::int64_t y) { return x < 0 || y < 0 ? -1 : saturate(x + y); }
 
-  // A* over derivatives with `bound` (Hart, Nilsson and Raphael 1968), deepest first among equals; the nodes of the shortest
-  // path found learn their distances, and if nothing is found every node visited is known to be dead.
-  std::int64_t search_distance(Id root) {
-    struct Seen {
-      Id node, parent;
-      std::int64_t depth;
-    };
-    struct Open {
-      std::int64_t total, depth;
-      Id at;
-      bool operator<(const Open& o) const {
-        return total != o.total ? total > o.total : depth != o.depth ? depth < o.depth : at > o.at;
-      }
-    };
-    std::vector<Seen> order;
-    std::unordered_map<Id, Id> place;  // node -> its entry in `order`
-    std::priority_queue<Open> open;
-    auto offer = [&](Id node, Id parent, std::int64_t depth) {
-      std::int64_t left = bound(node);
-      if (left < 0) return;
-      auto [it, fresh] = place.try_emplace(node, static_cast<Id>(order.size()));
-      if (fresh) order.push_back({node, parent, depth});
-      else if (depth < order[it->second].depth) order[it->second].depth = depth, order[it->second].parent = parent;
-      else return;
-      open.push({saturate(depth + left), depth, it->second});
-    };
-    offer(root, kNone, 0);
-    std::int64_t best = INT64_MAX;
-    Id best_at = kNone;
-    while (!open.empty() && open.top().total < best) {
-      Open top = open.top();
-      open.pop();
-      Seen here = order[top.at];
-      if (top.depth > here.depth) continue;
-      meter_.charge();
-      const Node& n = nodes_[here.node];
-      std::int64_t left = n.nullable ? 0 : n.distance != kUnknown ? n.distance : n.simple ? distance(here.node) : kUnknown;
-      if (left == -1) continue;
-      if (left >= 0) {
-        if (saturate(here.depth + left) < best) best = saturate(here.depth + left), best_at = top.at;
-        continue;
-      }
-      each_class(here.node, [&](int b, int) {
-        Id next = step(here.node, b);
-        if (next != kEmpty) offer(next, top.at, here.depth + weight(b));
-      });
-    }
-    if (best == INT64_MAX) {
-      for (const Seen& s : order) nodes_[s.node].distance = -1;
-      nodes_[root].distance = -1;
-      return -1;
-    }
-    for (Id i = best_at; i != kNone; i = order[i].parent) nodes_[order[i].node].distance = best - order[i].depth;
-    return best;
-  }
+  bool tight(Id root);
+  static constexpr std::int64_t kLongWay = 1000, kSharedWay = 128;
+  std::int64_t search_distance(Id root);
 
   // ------------------------------------------------------------------ opaque expressions
+  // What is asked about opaque expressions is counted when it is found, and counts one afterwards (opaque.hpp).
+  enum Question : std::uint64_t { kStepOf = 0, kLives = 256, kDistance, kWitness, kBound };
+  template <class F>
+  void opaque_once(Id r, std::uint64_t question, F&& compute) {
+    std::uint64_t key = static_cast<std::uint64_t>(r) << 16 | question;
+    meter_.charge();
+    if (opaque_known_.count(key)) return;
+    compute();
+    opaque_known_.insert(key);
+  }
+  Id opaque_step(Id r, int b);
   bool begins_within(Id r, const unsigned char* first, const unsigned char* last, int n);
   // The state among the operands of an intersection whose canonical completion all others accept: the shortest, kNone if
   // there is none. O(operands * bytes of the completions).
@@ -863,6 +836,8 @@ class RegexStore {
   // Best-first search for a string; what is found to be dead is remembered for every expression visited.
   bool opaque_search(Id root);
   std::int64_t opaque_distance(Id r);
+  std::int64_t find_opaque_distance(Id r);
+  Id find_witness(Id r);
   // The distance of what is not plainly live: by the fewest bytes to what is, and of these ways the one of least distance. Both
   // are functions of the expression, which a search for the shortest string would be too, at a price. Layer by layer.
   std::int64_t find_plain(Id root);
@@ -878,6 +853,9 @@ class RegexStore {
   std::size_t leaves_bytes_ = 0;
   bool by_characters_ = false;
   std::deque<Node> nodes_;
+  std::vector<std::uint64_t> contents_;
+  std::deque<Search> searches_;
+  std::unordered_set<std::uint64_t> opaque_known_;
   ListStore lists_;
   std::vector<Id> table_;
   std::vector<std::int32_t> rows_;
@@ -887,5 +865,6 @@ class RegexStore {
 
 }  // namespace constrain
 
+#include "distances.hpp"
 #include "opaque.hpp"
 #include "switches.hpp"

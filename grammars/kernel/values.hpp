@@ -52,13 +52,14 @@ struct UnevaluatedBundle {
   Id prefix = 0;                 // beyond it all positions are alike
 };
 
-class ValueStore {
+class ValueStore : AtomContents {
  public:
   static constexpr Id kAny = FormulaStore::kTrue, kNever = FormulaStore::kFalse;
 
   // `alphabet`: bytes that the texts of strings can hold once decoded; `spelled`: bytes that occur in tokens.
   ValueStore(const ByteSet& alphabet, const ByteSet& spelled, Meter& meter)
       : meter_(meter), re(alphabet, meter), fs(meter), numbers(fs, spelled, meter), intervals_(fs, numbers, meter), spelled_(spelled) {
+    fs.atoms = this;
     any_record_ = add_record({1, 1, 1, FormulaStore::kTrue, re.text(), FormulaStore::kTrue, FormulaStore::kTrue});
     no_record_ = add_record({0, 0, 0, FormulaStore::kFalse, RegexStore::kEmpty, FormulaStore::kFalse, FormulaStore::kFalse});
   }
@@ -79,8 +80,10 @@ class ValueStore {
     if (id == no_record_) return kNever;
     return fs.literal(Atom::Record, id);
   }
-  Id new_slot() {
+  // `ordinal`: its number in the table at hand.
+  Id new_slot(std::uint64_t ordinal) {
     slots_.push_back(kNone);
+    slot_ordinals_.push_back(ordinal);
     return static_cast<Id>(slots_.size()) - 1;
   }
   void define_slot(Id slot, Id value) { slots_[slot] = value; }
@@ -104,6 +107,7 @@ class ValueStore {
     auto it = name_ids_.find(s);
     if (it != name_ids_.end()) return it->second;
     name_store_.push_back(std::string(s));
+    name_hashes_.push_back(std::hash<std::string_view>()(s));
     Id id = static_cast<Id>(name_store_.size()) - 1;
     name_ids_.emplace(name_store_.back(), id);
     return id;
@@ -114,6 +118,7 @@ class ValueStore {
     for (auto [n, v] : b.literals) key.push_back(n), key.push_back(v);
     for (auto [r, v] : b.patterns) key.push_back(r), key.push_back(v);
     key.push_back(b.additional);
+    meter_.charge(static_cast<std::int64_t>(key.size()) / 4);
     Id list = lists.add(key);
     auto [it, fresh] = property_bundle_ids_.try_emplace(list, static_cast<Id>(property_bundles_.size()));
     if (fresh) {
@@ -122,7 +127,12 @@ class ValueStore {
         texts.push_back(name_text(b.literals[i].first));
         b.by_name.emplace(texts.back(), static_cast<Id>(i));
       }
+      Meter::Quiet quiet(meter_);
       b.trie = re.strings(texts);
+      std::uint64_t h = mix(1, fs.content(b.additional));
+      for (auto [n, v] : b.literals) h = mix(mix(h, name_hashes_[n]), fs.content(v));
+      for (auto [r, v] : b.patterns) h = mix(mix(h, re.content(r)), fs.content(v));
+      property_contents_.push_back(h);
       property_bundles_.push_back(std::move(b));
     }
     return it->second;
@@ -133,7 +143,12 @@ class ValueStore {
     key.push_back(b.rest);
     Id list = lists.add(key);
     auto [it, fresh] = item_bundle_ids_.try_emplace(list, static_cast<Id>(item_bundles_.size()));
-    if (fresh) item_bundles_.push_back(std::move(b));
+    if (fresh) {
+      std::uint64_t h = 2;
+      for (Id v : key) h = mix(h, fs.content(v));
+      item_contents_.push_back(h);
+      item_bundles_.push_back(std::move(b));
+    }
     return it->second;
   }
   const PropertyBundle& properties(Id bundle) const { return property_bundles_[bundle]; }
@@ -144,6 +159,7 @@ class ValueStore {
     if (f == FormulaStore::kTrue) return true;
     if (f == FormulaStore::kFalse) return false;
     if (f < static_cast<Id>(ends_.size()) && ends_[f] >= 0) return ends_[f];
+    Meter::Quiet quiet(meter_);
     bool e = fs.map(f, [&](Id l) {
       const FormulaStore::Node& n = fs[l];
       bool truth = n.atom == Atom::Items || n.atom == Atom::Properties || n.atom == Atom::Unevaluated ||
@@ -246,13 +262,15 @@ class ValueStore {
   std::vector<Id> literal_names(Id f) {
     auto it = literal_memo_.find(f);
     if (it != literal_memo_.end()) return it->second;
-    std::vector<Id> out;
+    std::vector<Id> out, bundles;
     std::unordered_set<Id> found;
     visit(f, [&](const FormulaStore::Node& n) {
-      if (n.atom == Atom::Properties)
-        for (auto [name, value] : property_bundles_[n.x].literals)
-          if (found.insert(name).second) out.push_back(name);
+      if (n.atom == Atom::Properties) bundles.push_back(n.x);
     });
+    if (source_order) std::sort(bundles.begin(), bundles.end(), std::greater<>());
+    for (Id b : bundles)
+      for (auto [name, value] : property_bundles_[b].literals)
+        if (found.insert(name).second) out.push_back(name);
     std::vector<Id> others;
     visit(f, [&](const FormulaStore::Node& n) {
       if (n.atom == Atom::Required)
@@ -263,7 +281,8 @@ class ValueStore {
           for (Id name : b.literals)
             if (found.insert(name).second) others.push_back(name);
     });
-    std::sort(others.begin(), others.end());  // as named first, however the formula stands
+    // as named first, where their order matters to texts; else whatever the store held before
+    std::sort(others.begin(), others.end(), [&](Id x, Id y) { return source_order ? x < y : name_store_[x] < name_store_[y]; });
     out.insert(out.end(), others.begin(), others.end());
     return literal_memo_[f] = out;
   }
@@ -289,6 +308,7 @@ class ValueStore {
       if (at != all.end() && *at == constant) return n.negated ? FormulaStore::kTrue : FormulaStore::kFalse;
       all.insert(at, constant);
       Id joined = lists.add(all);
+      Meter::Quiet quiet(meter_);
       if (!equal_memo_.count(joined)) equal_memo_.emplace(joined, value_or({equal_to_any(n.x), equal_to(constant)}));
       return fs.literal(Atom::Unique, joined, 0, n.negated);
     });
@@ -312,6 +332,13 @@ class ValueStore {
   }
   Id unevaluated_bundle(UnevaluatedBundle b) {
     for (const auto& branch : b.branches) b.prefix = std::max(b.prefix, branch.prefix);
+    std::uint64_t h = mix(mix(3, fs.content(b.value)), b.items);
+    for (const auto& branch : b.branches) {
+      h = mix(mix(h, fs.content(branch.condition)), mix(static_cast<std::uint64_t>(branch.all) << 32 | static_cast<std::uint32_t>(branch.prefix), branch.contains == kNone ? 0 : fs.content(branch.contains)));
+      for (Id n : branch.literals) h = mix(h, name_hashes_[n]);
+      for (Id r : branch.patterns) h = mix(h, re.content(r));
+    }
+    unevaluated_contents_.push_back(h);
     unevaluated_bundles_.push_back(std::move(b));
     return static_cast<Id>(unevaluated_bundles_.size()) - 1;
   }
@@ -353,6 +380,7 @@ class ValueStore {
   Id equal_to_any(Id list) {
     auto it = equal_memo_.find(list);
     if (it != equal_memo_.end()) return it->second;
+    Meter::Quiet quiet(meter_);
     Id all = kNever;
     for (std::size_t i = 0; i < lists.size(list); ++i) all = value_or({all, equal_to(lists.begin(list)[i])});
     return equal_memo_[list] = all;
@@ -363,13 +391,45 @@ class ValueStore {
     visit(f, [&](const FormulaStore::Node& n) {
       if (n.atom == Atom::Child) out.push_back(n.x);
     });
-    std::sort(out.begin(), out.end());
-    out.erase(std::unique(out.begin(), out.end()), out.end());
+    fs.sort(out);
     return out;
   }
   std::size_t bytes() const {
     return re.bytes() + fs.bytes() + numbers.bytes() + lists.bytes() + constants.bytes() + records_.size() * sizeof(Record) +
-           name_store_.size() * 64;
+           name_store_.size() * 72;
+  }
+  // What the operands of an atom stand for.
+  std::uint64_t content(Atom atom, Id x, Id y) const override {
+    auto of_list = [&](Id list, auto one) {  // in no order
+      std::uint64_t h = lists.size(list);
+      for (const Id* p = lists.begin(list); p != lists.end(list); ++p) h += mix(5, one(*p));
+      return h;
+    };
+    switch (atom) {
+      case Atom::AtLeast:
+      case Atom::MoreThan: return mix(numbers.content_of_threshold(x), static_cast<std::uint32_t>(y));
+      case Atom::Multiple: return numbers.content_of_modulus(x);
+      case Atom::Items: return mix(item_contents_[x], static_cast<std::uint32_t>(y));
+      case Atom::ItemCount: return mix(static_cast<std::uint32_t>(x), fs.content(y));
+      case Atom::Properties: return property_contents_[x];
+      case Atom::Required: return of_list(x, [&](Id n) { return name_hashes_[n]; });
+      case Atom::PropertyCount: {
+        const Id* names_and_value = lists.begin(y);
+        return mix(mix(static_cast<std::uint32_t>(x), names_and_value[0] == kNone ? 0 : re.content(names_and_value[0])), fs.content(names_and_value[1]));
+      }
+      case Atom::Record: return record_contents_[x];
+      case Atom::Slot: return slot_ordinals_[x];
+      case Atom::Unique:
+      case Atom::UniqueNext: return of_list(x, [&](Id c) { return constants.content(c); });
+      case Atom::Unevaluated: {
+        std::uint64_t h = unevaluated_contents_[x];
+        if (y) h = mix(h, static_cast<std::uint32_t>(lists.begin(y)[0]));
+        for (std::size_t i = 1; y && i < lists.size(y); ++i) h = mix(h, fs.content(lists.begin(y)[i]));
+        return h;
+      }
+      case Atom::Child: return fs.content(x);
+      default: return mix(static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(y));
+    }
   }
 
   static bool starts_with(std::string_view s, std::string_view prefix) { return s.substr(0, prefix.size()) == prefix; }
@@ -380,7 +440,12 @@ class ValueStore {
     r[kNumber] = intervals_.normal(r[kNumber]);
     Id list = lists.add(r.data(), r.size());
     auto [it, fresh] = record_ids_.try_emplace(list, static_cast<Id>(records_.size()));
-    if (fresh) records_.push_back(r);
+    if (fresh) {
+      std::uint64_t h = mix(r[0] + 2 * r[1] + 4 * r[2], re.content(r[kString]));
+      for (Part p : {kNumber, kArray, kObject}) h = mix(h, fs.content(r[p]));
+      record_contents_.push_back(h);
+      records_.push_back(r);
+    }
     return it->second;
   }
   Record negated(const Record& r) {
@@ -423,6 +488,7 @@ class ValueStore {
     if (expanded_[v] >= 0) return expanded_[v];
     if (expanded_[v] == kBusy) throw SourceError(0, "a reference leads back to itself without entering an array or object");
     expanded_[v] = kBusy;
+    Meter::Quiet quiet(meter_);
     Id made;
     try {
       if (n.kind == Bool::Literal) {
@@ -561,6 +627,7 @@ class ValueStore {
   std::vector<Id> slots_, expanded_;
   std::vector<PropertyBundle> property_bundles_;
   std::vector<ItemBundle> item_bundles_;
+  std::vector<std::uint64_t> record_contents_, slot_ordinals_, property_contents_, item_contents_, unevaluated_contents_, name_hashes_;
   std::deque<UnevaluatedBundle> unevaluated_bundles_;
   std::unordered_set<Id> entered_;  // bundles whose branches are being derived
   std::unordered_map<Id, Id> equal_memo_;
