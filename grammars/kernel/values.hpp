@@ -267,7 +267,7 @@ class ValueStore : AtomContents {
     visit(f, [&](const FormulaStore::Node& n) {
       if (n.atom == Atom::Properties) bundles.push_back(n.x);
     });
-    if (source_order) std::sort(bundles.begin(), bundles.end(), std::greater<>());
+    if (source_order) std::sort(bundles.begin(), bundles.end());  // as they stand in the source
     for (Id b : bundles)
       for (auto [name, value] : property_bundles_[b].literals)
         if (found.insert(name).second) out.push_back(name);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -257,3 +258,27 @@ def test_integers_of_draft_4_are_a_matter_of_spelling():
     one = compiled({"oneOf": [{"minimum": 1.25, "maximum": 2.25}, {"type": "integer"}], "type": "number"}, draft="4")
     assert all(one.accepts(t) for t in ("3", "1.5", "2.25", "-4", "2.0"))
     assert not any(one.accepts(t) for t in ("2", "2.5", "1.24", "3.25", "3.0"))
+
+
+@pytest.mark.parametrize(
+    ("parts", "order"),
+    [
+        ({"allOf": [{"properties": {"a": {}}, "required": ["a"]}, {"properties": {"b": {}}, "required": ["b"]}]}, "ab"),
+        ({"allOf": [{"properties": {"b": {}}, "required": ["b"]}, {"properties": {"a": {}}, "required": ["a"]}]}, "ba"),
+        ({"properties": {"b": {}, "a": {}}, "required": ["a", "b"], "allOf": [{"properties": {"c": {}}, "required": ["c"]}]}, "bac"),
+        ({"allOf": [{"properties": {"c": {}}, "required": ["c"]}], "properties": {"b": {}, "a": {}}, "required": ["a", "b"]}, "cba"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_order_of_the_source_over_several_branches(parts, order):
+    """Whatever other schemas the vocabulary has seen."""
+    for earlier in ({"properties": {n: {} for n in "cab"}}, {"properties": {n: {} for n in "bca"}}, parts):
+        constrain.compile(constrain.json_schema(earlier, order="schema"), BYTES)
+        schema = {"type": "object", **parts}
+        automaton = constrain.compile(constrain.json_schema(schema, order="schema", whitespace="compact"), BYTES)
+        taken = [
+            "".join(names)
+            for names in itertools.permutations(order)
+            if automaton.accepts("{" + ",".join(f'"{n}":1' for n in names) + "}")
+        ]
+        assert taken == [order]
