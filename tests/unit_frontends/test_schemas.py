@@ -260,16 +260,23 @@ def test_integers_of_draft_4_are_a_matter_of_spelling():
     assert not any(one.accepts(t) for t in ("2", "2.5", "1.24", "3.25", "3.0"))
 
 
+def branch(name):
+    return {"properties": {name: {}}, "required": [name]}
+
+
+OWN = {"properties": {"b": {}, "a": {}}, "required": ["a", "b"]}
+
+
 @pytest.mark.parametrize(
     ("parts", "order"),
     [
-        ({"allOf": [{"properties": {"a": {}}, "required": ["a"]}, {"properties": {"b": {}}, "required": ["b"]}]}, "ab"),
-        ({"allOf": [{"properties": {"b": {}}, "required": ["b"]}, {"properties": {"a": {}}, "required": ["a"]}]}, "ba"),
-        ({"properties": {"b": {}, "a": {}}, "required": ["a", "b"], "allOf": [{"properties": {"c": {}}, "required": ["c"]}]}, "bac"),
-        ({"allOf": [{"properties": {"c": {}}, "required": ["c"]}], "properties": {"b": {}, "a": {}}, "required": ["a", "b"]}, "cba"),
+        ({"allOf": [branch("a"), branch("b")]}, "ab"),
+        ({"allOf": [branch("b"), branch("a")]}, "ba"),
+        ({**OWN, "allOf": [branch("c")]}, "bac"),
+        ({"allOf": [branch("c")], **OWN}, "cba"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_order_of_the_source_over_several_branches(parts, order):
     """Whatever other schemas the vocabulary has seen."""
     for earlier in ({"properties": {n: {} for n in "cab"}}, {"properties": {n: {} for n in "bca"}}, parts):
