@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -105,6 +106,26 @@ class Meter {
  private:
   std::int64_t used_ = 0, peak_ = 0, limit_ = INT64_MAX;
   const char* where_ = "work";
+};
+
+// A growing sequence whose elements stay where they are, in blocks of a power of two: an index is a shift and a mask, where
+// std::deque divides.
+template <class T>
+class Blocks {
+ public:
+  T& operator[](std::size_t i) { return blocks_[i / kBlock][i % kBlock]; }
+  const T& operator[](std::size_t i) const { return blocks_[i / kBlock][i % kBlock]; }
+  std::size_t size() const { return size_; }
+  void push_back(T x) {
+    if (size_ % kBlock == 0) blocks_.push_back(std::make_unique<T[]>(kBlock));
+    (*this)[size_++] = std::move(x);
+  }
+  void emplace_back() { push_back(T()); }
+
+ private:
+  static constexpr std::size_t kBlock = 256;
+  std::vector<std::unique_ptr<T[]>> blocks_;
+  std::size_t size_ = 0;
 };
 
 // Interns short integer vectors: equal contents get equal ids. O(length) per look-up; 1 + length words per entry.

@@ -314,8 +314,9 @@ class RegexStore {
   // True iff the language is not empty. Exact; charged; memoised.
   bool live(Id r) {
     if (r == kEmpty) return false;
-    if (nodes_[r].simple) return true;
-    if (nodes_[r].opaque) return opaque_live(r);
+    const Node& n = nodes_[r];
+    if (n.simple) return true;
+    if (n.opaque) return opaque_live(r);
     return distance(r) >= 0;
   }
 
@@ -325,16 +326,17 @@ class RegexStore {
   std::int64_t distance(Id r) {
     const Node& n = nodes_[r];
     if (n.opaque) return opaque_distance(r);
-    if (n.distance != kUnknown && n.search == kNone) return n.distance;
-    if (n.simple) return simple_distance(r);
-    if (n.distance == kUnknown) {
-      std::int64_t found = kUnknown;
-      Meter::Cost cost = meter_.once([&] { found = tight(r) ? bound(r) : search_distance(r); });
-      nodes_[r].distance = found;
-      search_of(r).distance = cost;
+    if (n.simple) return n.distance != kUnknown ? n.distance : simple_distance(r);
+    if (n.distance != kUnknown) {
+      if (n.search != kNone) meter_.pay(searches_[n.search].distance);
+      return n.distance;
     }
-    meter_.pay(searches_[nodes_[r].search].distance);
-    return nodes_[r].distance;
+    std::int64_t found = kUnknown;
+    Meter::Cost cost = meter_.once([&] { found = tight(r) ? bound(r) : search_distance(r); });
+    nodes_[r].distance = found;
+    search_of(r).distance = cost;
+    meter_.pay(cost);
+    return found;
   }
 
   // The first byte of the canonical shortest string (the least byte that lowers the distance); -1 if `r` is at its end or dead.
@@ -852,9 +854,9 @@ class RegexStore {
   std::vector<std::vector<Id>> leaves_;  // by language and state: its expression
   std::size_t leaves_bytes_ = 0;
   bool by_characters_ = false;
-  std::deque<Node> nodes_;
+  Blocks<Node> nodes_;
   std::vector<std::uint64_t> contents_;
-  std::deque<Search> searches_;
+  Blocks<Search> searches_;
   std::unordered_set<std::uint64_t> opaque_known_;
   ListStore lists_;
   std::vector<Id> table_;
