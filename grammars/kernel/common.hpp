@@ -174,42 +174,6 @@ class ListStore {
   std::vector<std::uint64_t> hash_;
 };
 
-// A table from 64-bit keys (not all ones) to ids, in one array: 16 bytes a slot, at most half of them used.
-class IdTable {
- public:
-  // The id of `key`, which becomes `otherwise` if it is new.
-  Id find_or_add(std::uint64_t key, Id otherwise) {
-    if (2 * (used_ + 1) > slots_.size()) grow();
-    Slot& s = slot(key);
-    if (s.key == key) return s.id;
-    s = {key, otherwise};
-    ++used_;
-    return otherwise;
-  }
-  void clear() { slots_ = {}, used_ = 0; }
-  std::size_t bytes() const { return slots_.size() * sizeof(Slot); }
-
- private:
-  static constexpr std::uint64_t kFree = ~0ull;
-  struct Slot {
-    std::uint64_t key = kFree;
-    Id id = kNone;
-  };
-  Slot& slot(std::uint64_t key) {
-    std::size_t i = mix(0, key) & (slots_.size() - 1);
-    while (slots_[i].key != key && slots_[i].key != kFree) i = (i + 1) & (slots_.size() - 1);
-    return slots_[i];
-  }
-  void grow() {
-    std::vector<Slot> before(slots_.empty() ? 64 : slots_.size() * 2);
-    before.swap(slots_);
-    for (const Slot& s : before)
-      if (s.key != kFree) slot(s.key) = s;
-  }
-  std::vector<Slot> slots_;
-  std::size_t used_ = 0;
-};
-
 // A table from 64-bit keys (not all ones) to small values, in one array: no allocation for an entry, dropped in one step.
 template <class Value>
 class WordTable {
@@ -227,6 +191,15 @@ class WordTable {
     used_ += s.key == kFree;
     s = {key, value};
     return s.value;
+  }
+  // The value of `key`, which becomes `otherwise` if it is new.
+  Value find_or_add(std::uint64_t key, Value otherwise) {
+    if (4 * (used_ + 1) > 3 * slots_.size()) grow();
+    Slot& s = slot(key);
+    if (s.key == key) return s.value;
+    s = {key, otherwise};
+    ++used_;
+    return otherwise;
   }
   // Calls f(key, value) for every entry, in no order that means anything.
   template <class F>

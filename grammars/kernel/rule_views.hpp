@@ -310,7 +310,7 @@ class RuleViews {
   ListStore observations_, answers_;
   std::array<std::vector<Id>, 2> observed_;  // by parser set, outside and inside brackets
   std::deque<Node> nodes_;
-  IdTable edges_;
+  WordTable<Id> edges_;
   std::deque<Judgement> judgements_;
   std::deque<std::vector<Reading>> levels_;
   std::vector<Place> slots_;
