@@ -721,7 +721,7 @@ class Reader {
       for (auto [value, truth] : leaf.outcome)
         wanted.emplace_back(std::find(pending.begin(), pending.end(), value) - pending.begin(), truth);
       Id s = v.numbers.narrowed(c.a, wanted);
-      if (s != NumberMachine::kDead && v.numbers.distance(s) >= 0) return s;
+      if (s != NumberMachine::kDead && v.numbers.alive(s)) return s;
     }
     return c.a;
   }

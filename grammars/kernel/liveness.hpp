@@ -63,7 +63,7 @@ class Liveness : public ValueStore {
       case kNumber: {
         if (x == FormulaStore::kFalse) return false;
         Id s = numbers.start(x, {}, plain_numbers);
-        return s != NumberMachine::kDead && numbers.distance(s) >= 0;
+        return s != NumberMachine::kDead && numbers.alive(s);
       }
       case kString: return x != RegexStore::kEmpty && has(a, '"') && re.live(x);
       case kArray: return x != FormulaStore::kFalse && has(a, '[') && has(a, ']') && array_live(x);

@@ -12,7 +12,8 @@
 //
 // Spellings: "json" (every spelling of RFC 8259) or "plain" (no exponent, no trailing fraction zero, no "-0").
 // Exact within the limits on digits. Cost: O(thresholds + moduli) a step, memoised; liveness is a charged
-// breadth-first search over residuals. Not thread-safe.
+// breadth-first search over residuals, left out where every value can be spelled and a first guess is
+// one of them. Not thread-safe.
 #pragma once
 #include <array>
 #include <string>
@@ -102,7 +103,17 @@ class NumberMachine {
   }
   Id live_step(Id id, int b) {
     Id next = step(id, b);
-    return next != kDead && distance(next) >= 0 ? next : kDead;
+    return next != kDead && alive(next) ? next : kDead;
+  }
+  // Has it a completion? As `distance(id) >= 0`, without looking for the shortest one where spelling is free.
+  bool alive(Id id) {
+    if (alive_[id] < 0) {
+      bool yes = false;
+      alive_costs_[id] = meter_.once([&] { yes = accepts(id) || (spells_values(id) ? lives(id) : distance(id) >= 0); });
+      alive_[id] = yes;
+    }
+    meter_.pay(alive_costs_[id]);
+    return alive_[id];
   }
 
   bool accepts(Id id) {
@@ -160,7 +171,7 @@ class NumberMachine {
     return settle(std::move(s));
   }
   std::size_t count() const { return rows_.size(); }
-  std::size_t bytes() const { return states_.bytes() + rows_.size() * (sizeof(rows_[0]) + 40) + within_.size() * 40; }
+  std::size_t bytes() const { return states_.bytes() + rows_.size() * (sizeof(rows_[0]) + 40); }
 
  private:
   static constexpr Id kNotYet = -2;
@@ -461,6 +472,8 @@ class NumberMachine {
       lives_known_.push_back(-1);
       phases_.push_back(static_cast<std::int8_t>(s.phase));
       accepts_.push_back(-1);
+      alive_.push_back(-1);
+      alive_costs_.emplace_back();
     }
     return id;
   }
@@ -503,7 +516,7 @@ class NumberMachine {
     auto memo = value_live_.find(key);
     if (memo == value_live_.end()) {
       bool live = false;
-      Meter::Cost cost = meter_.once([&] { live = search_digits(s); });
+      Meter::Cost cost = meter_.once([&] { live = reaches_residue(s) || search_digits(s); });
       memo = value_live_.emplace(key, std::pair(live, cost)).first;
     }
     meter_.pay(memo->second.second);
@@ -542,6 +555,25 @@ class NumberMachine {
       if (negative && s.phase != Exponent) return more;
     }
     return negative ? exponent_limit_ + 1 : -1;
+  }
+  // Do the least few digits that make a multiple satisfy the goal? Finds most of what lives without a search through the residues;
+  // may say no.
+  bool reaches_residue(const State& s) {
+    for (std::size_t j = 0; j < s.moduli.size(); ++j) {
+      const std::uint64_t c = moduli_[s.moduli[j]].c;
+      std::uint64_t width = 1;
+      for (int k = 0; k < 19 && width <= c * 10; ++k, width *= 10) {
+        const std::uint64_t rest = times_power(s.rem[j], (s.nonzero ? s.z : 0) + k, c);
+        for (std::uint64_t x = s.nonzero ? (c - rest) % c : c, tries = 0; x < width && tries < 2; x += c, ++tries) {
+          std::string digits = k ? std::to_string(x) : std::string();
+          if (s.nonzero) digits.insert(0, static_cast<std::size_t>(k) - digits.size(), '0');
+          Digits d{s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem};
+          for (char digit : digits) meter_.charge(), d = append(s, d, digit - '0');
+          if (some_power(s, d)) return true;
+        }
+      }
+    }
+    return false;
   }
   bool search_digits(const State& s) {
     std::vector<Digits> queue{{s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem}};
@@ -601,15 +633,20 @@ class NumberMachine {
     for (; c % 5 == 0; c /= 5) ++fives;
     return std::max(twos, fives) + 1;
   }
+  // The powers of ten of the first of n digits between which a comparison or a multiple may turn.
+  Range power_range(const State& s, std::int64_t n) const {
+    Range out{0, 0};
+    for (Id t : s.thresholds) out.lo = std::min(out.lo, thresholds_[t].p - 1), out.hi = std::max(out.hi, thresholds_[t].p + 1);
+    for (Id m : s.moduli) out.lo = std::min(out.lo, n - 2 + moduli_[m].s), out.hi = std::max(out.hi, n + moduli_[m].s + tens(moduli_[m].c));
+    return out;
+  }
   // Is there a power of ten with which these digits satisfy the goal?
   bool some_power(const State& s, const Digits& d) {
-    std::int64_t lo = 0, hi = 0;
-    for (Id t : s.thresholds) lo = std::min(lo, thresholds_[t].p - 1), hi = std::max(hi, thresholds_[t].p + 1);
-    for (Id m : s.moduli) lo = std::min(lo, d.n - 2 + moduli_[m].s), hi = std::max(hi, d.n + moduli_[m].s + tens(moduli_[m].c));
+    const auto [lo, hi] = power_range(s, d.n);
     for (int negative = 0; negative <= 1; ++negative) {
       if (s.phase != Start && (negative != 0) != s.negative) continue;
       for (std::int64_t p = lo; p <= hi; ++p) {
-        meter_.charge();
+        meter_.charge(1 + static_cast<std::int64_t>(s.cmp.size() + s.rem.size()) / 4);
         State x = s;
         x.nonzero = d.nonzero, x.negative = negative, x.cmp = d.cmp, x.rem = d.rem;
         x.phase = Integer, x.p = static_cast<Id>(p), x.k = 0, x.e = 0;
@@ -694,39 +731,51 @@ class NumberMachine {
     if (construct(root)) return;
     std::int64_t found = -1;  // stays so only near the limits on digits
     if (direct(root)) found = exponent_bytes(unpack(root));
-    else if (lives(root))
-      for (int more = 0; found < 0 && more <= digit_limit_ + exponent_limit_ + 4; ++more)
-        if (within(root, more)) found = more;
+    else if (lives(root)) found = nearest(root);
     distances_[root] = found;
   }
-  // Is an accepting residual at most `more` bytes away? By iterative deepening: what is asked of others is smaller, so that answers
-  // are shared by all searches. Recursion is as deep as numbers are long.
-  bool within(Id id, int more) {
-    if (accepts(id)) return true;
-    if (!more) return false;
-    if (direct(id)) {
-      std::int64_t d = distance(id);
-      return d >= 0 && d <= more;
+  // Bytes to the nearest accepting residual, breadth first: each residual on the way is met and paid for once, however many
+  // ways lead to it, and what the memory of a new one costs is in the price.
+  std::int64_t nearest(Id root) {
+    const std::string_view bytes = has(alphabet_, 'e') ? "+-.0123456789e" : "+-.0123456789E";
+    std::vector<std::pair<Id, std::int64_t>> order{{root, 0}};
+    std::unordered_set<Id> met{root};
+    std::int64_t best = INT64_MAX;
+    for (std::size_t i = 0; i < order.size() && order[i].second < best; ++i) {
+      const auto [id, depth] = order[i];
+      meter_.charge(40);
+      if (accepts(id)) return depth;
+      if (direct(id)) {
+        if (std::int64_t d = distance(id); d >= 0) best = std::min(best, depth + d);
+        continue;
+      }
+      for (char c : bytes) {
+        Id next = step(id, c);
+        if (next != kDead && met.insert(next).second && lives(next)) order.emplace_back(next, depth + 1);
+      }
     }
-    std::uint64_t key = static_cast<std::uint64_t>(id) << 16 | static_cast<std::uint64_t>(more);
-    auto known = within_.find(key);
-    if (known == within_.end()) {
-      bool yes = false;
-      Meter::Cost cost = meter_.once([&] {
-        std::string_view bytes = has(alphabet_, 'e') ? "+-.0123456789e" : "+-.0123456789E";
-        std::array<Id, 15> tried;
-        std::size_t n = 0;
-        for (char c : bytes) {
-          Id next = step(id, c);
-          if (next == kDead || std::find(tried.begin(), tried.begin() + n, next) != tried.begin() + n) continue;
-          tried[n++] = next;
-          if (lives(next) && within(next, more - 1)) return void(yes = true);
-        }
-      });
-      known = within_.emplace(key, std::pair(yes, cost)).first;
-    }
-    meter_.pay(known->second.second, 8 + known->second.second.work / 8);
-    return known->second.first;
+    return best == INT64_MAX ? -1 : best;
+  }
+  // Can every value whose digits begin with those read be spelled from here: with any exponent, within the limits on digits, and
+  // with no formula about how it is spelled? Then `lives` is exact. May say no where the limits are near.
+  bool spells_values(Id id) {
+    if (phases_[id] >= Exponent || !(has(alphabet_, 'e') || has(alphabet_, 'E'))) return false;
+    for (char c : std::string_view("-.0123456789"))
+      if (!has(alphabet_, c)) return false;
+    const State s = unpack(id);
+    if (s.plain || names_spelling(s.goal)) return false;
+    const Range powers = power_range(s, s.n);
+    const std::int64_t digits = s.digits + digit_span(s) + std::max(std::abs(powers.lo), std::abs(powers.hi)) + 64;
+    std::int64_t most = 1;
+    for (int i = 0; i < exponent_limit_; ++i) most *= 10;
+    return digits <= digit_limit_ && digits < most;
+  }
+  bool names_spelling(Id f) const {
+    const FormulaStore::Node& n = formulas_[f];
+    if (n.kind == Bool::Literal) return n.atom == Atom::Integral;
+    if (n.kind != Bool::And && n.kind != Bool::Or) return false;
+    auto parts = formulas_.operands(f);
+    return std::any_of(parts.begin(), parts.end(), [&](Id part) { return names_spelling(part); });
   }
   // Is the exponent begun, and is every exponent spelled?
   bool direct(Id id) const {
@@ -757,9 +806,9 @@ class NumberMachine {
   std::vector<std::int64_t> distances_;
   std::vector<Meter::Cost> costs_, lives_;  // of a distance; of liveness before the exponent
   std::vector<std::int8_t> lives_known_, phases_;
-  std::unordered_map<std::uint64_t, std::pair<bool, Meter::Cost>> within_;
   std::unordered_set<Id> constructed_;
-  std::vector<std::int8_t> accepts_;  // -1: not known
+  std::vector<std::int8_t> accepts_, alive_;  // -1: not known
+  std::vector<Meter::Cost> alive_costs_;
   ListStore value_keys_;
   std::unordered_map<Id, std::pair<bool, Meter::Cost>> value_live_;
 };

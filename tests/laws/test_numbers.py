@@ -1,0 +1,123 @@
+"""Masks of numbers under ranges and multiples, with every spelling and the limits on digits far away.
+
+The gate (`test_gate.py`) enumerates short texts, where the limits on digits are always near. Here whatever a prefix reaches by
+up to three digits and a small exponent has to be allowed, and what is allowed to have a completion whose value the schema takes.
+"""
+
+import itertools
+import json
+import random
+import re
+from fractions import Fraction
+
+import pytest
+
+import constrain
+
+BYTES = b"+-.0123456789eE"
+VOCABULARY = constrain.Vocabulary([bytes([b]) for b in BYTES] + [b"<e>"], eos_token_ids=[len(BYTES)])
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+DIGITS = ["".join(d) for n in range(4) for d in itertools.product("0123456789", repeat=n)]
+EXPONENTS = ["", *(f"e{e}" for e in range(-9, 10))]
+
+
+def literal(rng: random.Random):
+    """A keyword with its test of a value."""
+    bound = Fraction(rng.randint(-120, 120), rng.choice([1, 1, 10, 100])) * rng.choice([1, 1, 1, 10])
+    factor = Fraction(rng.choice([1, 2, 3, 4, 5, 6, 7, 9, 12, 16, 25]), rng.choice([1, 1, 1, 2, 10]))
+    return rng.choice(
+        [
+            ({"minimum": float(bound)}, lambda x: x >= bound),
+            ({"exclusiveMinimum": float(bound)}, lambda x: x > bound),
+            ({"maximum": float(bound)}, lambda x: x <= bound),
+            ({"exclusiveMaximum": float(bound)}, lambda x: x < bound),
+            ({"multipleOf": float(factor)}, lambda x: (x / factor).denominator == 1),
+            ({"multipleOf": float(factor)}, lambda x: (x / factor).denominator == 1),
+        ]
+    )
+
+
+def formula(rng: random.Random, depth: int = 2):
+    """A schema of numbers with its test of a value."""
+    kind = rng.choice(["literal", "not", "anyOf", "allOf"] if depth else ["literal"])
+    if kind == "literal":
+        return literal(rng)
+    parts = [formula(rng, depth - 1) for _ in range(1 if kind == "not" else 2)]
+    schemas, tests = [p[0] for p in parts], [p[1] for p in parts]
+    if kind == "not":
+        return {"not": schemas[0]}, lambda x: not tests[0](x)
+    if kind == "anyOf":
+        return {"anyOf": schemas}, lambda x: any(t(x) for t in tests)
+    return {"allOf": schemas}, lambda x: all(t(x) for t in tests)
+
+
+def value(text: str) -> Fraction:
+    mantissa, _, exponent = text.lower().partition("e")
+    return Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+
+
+def live_bytes(prefix: str, test) -> set[str]:
+    """Bytes after which some completion of the kind enumerated has a value that passes; may lack others."""
+    if "e" in prefix or "E" in prefix:
+        mantissas, exponents = (
+            [prefix],
+            [*DIGITS[:1111], *("-" + d for d in DIGITS[:111]), *("+" + d for d in DIGITS[:111])],
+        )
+    else:
+        points = [""] if "." in prefix else ["", "."]
+        signs = [""] if prefix else ["", "-"]
+        integers = [s + prefix + a for s in signs for a in DIGITS]
+        fractions = [s + prefix + p + a for s in signs for p in points if p for a in DIGITS] if prefix else []
+        mantissas = integers + fractions
+        exponents = EXPONENTS
+    out: set[str] = set()
+    for mantissa in mantissas:
+        for exponent in exponents:
+            text = mantissa + exponent
+            if len(text) <= len(prefix) or text[len(prefix)] in out or not NUMBER.fullmatch(text):
+                continue
+            if test(value(text)):
+                out.add(text[len(prefix)])
+                if text[len(prefix)] == "e":
+                    out.add("E")
+    return out
+
+
+def check(number: int) -> int:
+    rng = random.Random(f"numbers {number}")
+    schema, test = formula(rng)
+    grammar = constrain.json_schema(json.dumps({"type": "number", **schema}), numbers="json", whitespace="compact")
+    try:
+        automaton = constrain.compile(grammar, VOCABULARY)
+    except constrain.EmptyLanguage:
+        assert not live_bytes("", test), schema
+        return 0
+    prefix, judged = "", 0
+    matcher = automaton.matcher()
+    for _ in range(4):
+        allowed = {chr(b) for i, b in enumerate(BYTES) if matcher.allows(i)}
+        expected = live_bytes(prefix, test)
+        assert expected <= allowed, (schema, prefix, "lost", expected - allowed)
+        for byte in sorted(allowed):
+            fork = matcher.fork()
+            fork.advance(BYTES.index(ord(byte)))
+            text = (prefix + byte).encode() + fork.completion()
+            assert NUMBER.fullmatch(text.decode()), (schema, prefix, byte, text)
+            assert automaton.accepts(text), (schema, prefix, byte, text)
+            assert test(value(text.decode())), (schema, prefix, byte, text)
+            judged += 1
+        if not allowed:
+            break
+        byte = rng.choice(sorted(allowed))
+        matcher.advance(BYTES.index(ord(byte)))
+        prefix += byte
+    return judged
+
+
+def test_every_spelling_of_small_numbers():
+    assert sum(check(n) for n in range(25)) > 500
+
+
+@pytest.mark.slow
+def test_every_spelling_of_small_numbers_at_length():
+    assert sum(check(n) for n in range(25, 600)) > 10_000
