@@ -151,7 +151,8 @@ class Loader {
       case kOpIntegral: return set(kNumberType, v_.fs.literal(Atom::Integral, 0));
       case kOpItems: {
         need(n, 2);
-        need(n, 2 + static_cast<std::size_t>(std::max<std::int64_t>(x[0], 0)));
+        if (x[0] < 0) bad("a node of the table lacks operands");
+        need(n, 2 + static_cast<std::size_t>(x[0]));
         ItemBundle b;
         for (std::int64_t k = 0; k < x[0]; ++k) b.prefix.push_back(value(x[1 + k]));
         b.rest = value(x[1 + x[0]]);

@@ -665,19 +665,13 @@ class NumberMachine {
   // k digits reach the residue. Tried first, as a witness; where it is refused (by a bound) the search goes on, except
   // that plain fractions, which can take few digits more, are tried out. True if the distance of `root` is known.
   bool construct(Id root) {
-    static constexpr std::uint64_t kFew = 4096;
     const State s = unpack(root);
     if (s.phase >= Exponent) return false;
     bool fraction = s.phase == Zero || s.phase == Point || s.phase == Fraction;
     std::int64_t after_point = s.phase == Fraction && s.nonzero ? s.n - 1 + s.z - s.p : 0;
-    std::size_t large = s.moduli.size();
-    for (std::size_t j = 0; j < s.moduli.size(); ++j)
-      if (moduli_[s.moduli[j]].c > kFew) {
-        if (large < s.moduli.size()) return false;
-        large = j;
-      }
-    if (large == s.moduli.size()) return false;
-    const Modulus& m = moduli_[s.moduli[large]];
+    const int large = large_modulus(s);
+    if (large < 0) return false;
+    const Modulus& m = moduli_[s.moduli[static_cast<std::size_t>(large)]];
     std::string lead = s.phase == Start && step(root, '1') == kDead ? "-" : s.phase == Zero ? "." : "";
     unsigned __int128 width = 1;
     for (int k = 0; k < 20; ++k, width *= 10) {
@@ -685,7 +679,7 @@ class NumberMachine {
       std::int64_t places = s.plain && s.phase == Fraction && s.nonzero ? after_point + k : 0;
       if (places > 0 && places > -m.s) return false;
       std::uint64_t c = reduced(m.c, -m.s - places);
-      std::uint64_t rest = times_power(times_power(s.rem[large] % c, s.z, c), k, c);
+      std::uint64_t rest = times_power(times_power(s.rem[static_cast<std::size_t>(large)] % c, s.z, c), k, c);
       int tries = 0;
       for (unsigned __int128 x = s.nonzero ? (c - rest) % c : c; x < width && tries < 40; x += c, ++tries) {
         std::string digits = k ? std::to_string(static_cast<std::uint64_t>(x)) : std::string();
@@ -698,6 +692,17 @@ class NumberMachine {
       }
     }
     return false;
+  }
+  // The place of the one modulus with residues beyond a search, or -1 if none or several are.
+  int large_modulus(const State& s) const {
+    static constexpr std::uint64_t kFew = 4096;
+    int large = -1;
+    for (std::size_t j = 0; j < s.moduli.size(); ++j)
+      if (moduli_[s.moduli[j]].c > kFew) {
+        if (large >= 0) return -1;
+        large = static_cast<int>(j);
+      }
+    return large;
   }
   // c without what it shares with 10**j.
   static std::uint64_t reduced(std::uint64_t c, std::int64_t j) {
@@ -713,6 +718,7 @@ class NumberMachine {
     std::vector<Id> path{root};
     for (char b : text) {
       if (!has(alphabet_, static_cast<unsigned char>(b))) return false;
+      if (accepts(path.back())) break;
       path.push_back(step(path.back(), b));
       if (path.back() == kDead) return false;
     }
@@ -728,33 +734,44 @@ class NumberMachine {
   // What is learnt is about `root` alone, so that it costs the same whatever was searched before; but for `construct`, whose
   // completions are cheap to find.
   void search(Id root) {
-    if (construct(root)) return;
     std::int64_t found = -1;  // stays so only near the limits on digits
-    if (direct(root)) found = exponent_bytes(unpack(root));
+    if (accepts(root)) found = 0;
+    else if (construct(root)) return;
+    else if (direct(root)) found = exponent_bytes(unpack(root));
     else if (lives(root)) found = nearest(root);
     distances_[root] = found;
   }
   // Bytes to the nearest accepting residual, breadth first: each residual on the way is met and paid for once, however many
-  // ways lead to it, and what the memory of a new one costs is in the price.
+  // ways lead to it, and what the memory of a new one costs is in the price. Where completions are constructed, one that is known ends the
+  // search, and all that are on the way learn theirs, so that each is a byte nearer than the one before.
   std::int64_t nearest(Id root) {
+    struct Met {
+      Id id;
+      std::int64_t depth;
+      std::size_t from;
+    };
     const std::string_view bytes = has(alphabet_, 'e') ? "+-.0123456789e" : "+-.0123456789E";
-    std::vector<std::pair<Id, std::int64_t>> order{{root, 0}};
+    const bool shares = large_modulus(unpack(root)) >= 0;
+    std::vector<Met> order{{root, 0, 0}};
     std::unordered_set<Id> met{root};
     std::int64_t best = INT64_MAX;
-    for (std::size_t i = 0; i < order.size() && order[i].second < best; ++i) {
-      const auto [id, depth] = order[i];
+    std::size_t end = 0;
+    for (std::size_t i = 0; i < order.size() && order[i].depth < best; ++i) {
+      const auto [id, depth, from] = order[i];
       meter_.charge(40);
-      if (accepts(id)) return depth;
-      if (direct(id)) {
-        if (std::int64_t d = distance(id); d >= 0) best = std::min(best, depth + d);
-        continue;
-      }
+      const bool known = accepts(id) || direct(id) || (shares && distances_[id] >= 0);
+      const std::int64_t left = known ? distance(id) : -1;
+      if (left >= 0 && depth + left < best) best = depth + left, end = i;
+      if (known) continue;
       for (char c : bytes) {
         Id next = step(id, c);
-        if (next != kDead && met.insert(next).second && lives(next)) order.emplace_back(next, depth + 1);
+        if (next != kDead && met.insert(next).second && lives(next)) order.push_back({next, depth + 1, i});
       }
     }
-    return best == INT64_MAX ? -1 : best;
+    if (best == INT64_MAX) return -1;
+    for (; shares && end; end = order[end].from)
+      if (Id id = order[end].id; distances_[id] == kUnknown) distances_[id] = best - order[end].depth, constructed_.insert(id);
+    return best;
   }
   // Can every value whose digits begin with those read be spelled from here: with any exponent, within the limits on digits, and
   // with no formula about how it is spelled? Then `lives` is exact. May say no where the limits are near.
