@@ -93,11 +93,10 @@ class Interiors {
         return;
       }
       Row row;
-      made.ends = std::make_shared<Ends>();
-      build_interior(q, raw, row, made.ends->exits);
-      bytes_ += row.bits.size() * 4 + row.ids.size() * 4 + 200;
-      made.row = std::make_shared<const Row>(std::move(row));
-      finish(*made.ends);
+      std::vector<std::int32_t> exits;
+      build_interior(q, raw, row, exits);
+      made.row = kept(std::move(row));
+      made.ends = kept(std::move(exits));
     });
     made.cost = cost;
     v_.meter_.pay(cost);
@@ -394,13 +393,39 @@ class Interiors {
       ++i;
     }
   }
+  // Of the exits of `base`, which is live where q is, those at which q ends: by their texts, side by side where they begin alike.
+  void select_exits(Id q, const Interior& base, std::vector<std::int32_t>& exits) {
+    std::vector<Id> states{q};
+    std::string before;
+    std::int64_t steps = 0;
+    for (const Exit& e : exits_of(*base.ends)) {
+      std::size_t common = 0;
+      while (common + 1 < states.size() && common < e.text.size() && e.text[common] == before[common]) ++common;
+      states.resize(common + 1);
+      before = e.text;
+      for (std::size_t k = common; states.size() <= e.text.size(); ++k, ++steps) {
+        if (v_.re.distance(states[k]) > static_cast<std::int64_t>(e.text.size() - k)) break;
+        states.push_back(v_.re.step(states[k], static_cast<unsigned char>(e.text[k])));
+      }
+      if (states.size() > e.text.size() && v_.re.nullable(states[e.text.size()])) exits.push_back(e.node);
+    }
+    stats.nodes += steps;
+    v_.meter_.charge(steps);
+  }
   void build_interior(Id q, bool raw, Row& out, std::vector<std::int32_t>& exits) {
     if (raw && r_.concatenations != kNone) return build_bounded(q, out);
+    if (Id wide = raw ? kNone : v_.re.live_as(q); wide != kNone && wide != q) {
+      const Interior& base = interior(wide, raw);
+      out = *base.row;
+      if (!base.ends->exits.empty()) select_exits(q, base, exits);
+      return;
+    }
     const TrieView& t = trie_.all;
     std::vector<std::uint32_t> bits(static_cast<std::size_t>(words_), 0);
     std::uint64_t loops = v_.re.opaque(q) ? 0 : loop_groups(q, raw);
     bool dense = __builtin_popcountll(loops & ((1ull << groups::kBroken) - 1)) >= 3;
-    const Interior* base = base_of(q, raw);
+    const std::optional<RegexStore::Loose> loose = v_.re.loosened(q, kLoose);
+    const Interior* base = loose ? &interior(loose->base, raw) : base_of(q, raw);
     if (base) {
       if (!base->row->bits.empty()) bits = base->row->bits;
       else for (std::int32_t token : base->row->ids) set(bits.data(), token);
@@ -412,14 +437,37 @@ class Interiors {
     auto clear_below = [&](std::int32_t i) {
       for (std::int32_t k = t.first[i]; k < t.first[t.end[i]]; ++k) unset(bits.data(), t.tokens[k]);
     };
-    struct Level { std::int32_t stop; Id q, base; };
-    std::vector<Level> stack{{t.size(), q, base ? v_.re.text() : RegexStore::kEmpty}};
+    auto as_base = [&](std::int32_t i) {
+      const std::vector<std::int32_t>& all = base->ends->exits;
+      exits.insert(exits.end(), std::lower_bound(all.begin(), all.end(), i), std::lower_bound(all.begin(), all.end(), t.end[i]));
+    };
+    struct Level { std::int32_t stop; Id q, base; std::int32_t characters; };
+    std::vector<Level> stack{{t.size(), q, loose ? loose->base : base ? v_.re.text() : RegexStore::kEmpty, 0}};
     std::int64_t visited = 0;
     for (std::int32_t i = 0; i < t.size();) {
       while (i >= stack.back().stop) stack.pop_back();
       Id at = stack.back().q;
       ++visited;
       int b = t.byte[i];
+      const std::int32_t characters = stack.back().characters + ((b & 0xC0) != 0x80);
+      if (loose && characters + trie_.subtree_characters[i] <= loose->characters) {
+        as_base(i);
+        i = t.end[i];
+        continue;
+      }
+      if (loose && loose->counter && (raw || b != '\\')) {  // characters are counted, and nothing else
+        const bool quote = !raw && b == '"', beyond = characters > loose->characters;
+        if (quote) as_base(i);
+        else if (beyond) clear_below(i);
+        else if (t.end[i] > i + 1) stack.push_back({t.end[i], kNone, kNone, characters});
+        i = quote || beyond ? t.end[i] : i + 1;
+        continue;
+      }
+      if (at == kNone) {
+        std::string path = t.path(i);
+        path.pop_back();
+        at = v_.re.run(q, path);
+      }
       if (!raw && b == '"') {
         if (v_.re.nullable(at)) exits.push_back(i);
         i = t.end[i];
@@ -427,7 +475,7 @@ class Interiors {
       }
       if (!raw && b == '\\') {
         if (base) clear_below(i);
-        escaped(i, at, bits, exits);
+        if (at != RegexStore::kEmpty) escaped(i, at, bits, exits);
         i = t.end[i];
         continue;
       }
@@ -436,8 +484,7 @@ class Interiors {
       Id base_next = none || stack.back().base == RegexStore::kEmpty ? RegexStore::kEmpty : v_.re.live_step(stack.back().base, b);
       Likeness like = likeness(next, base_next, i);
       if (like != Likeness::kNo) {
-        if (base && next != RegexStore::kEmpty && like == Likeness::kSame)
-          exits.insert(exits.end(), std::lower_bound(base->ends->exits.begin(), base->ends->exits.end(), i), std::lower_bound(base->ends->exits.begin(), base->ends->exits.end(), t.end[i]));
+        if (base && next != RegexStore::kEmpty && like == Likeness::kSame) as_base(i);
         i = t.end[i];
         continue;
       }
@@ -446,13 +493,13 @@ class Interiors {
         i = t.end[i];
         continue;
       }
-      bool below = t.end[i] - i > kWorthwhile && stays(i, region(next, raw));
+      bool below = t.end[i] - i > (loose ? 8 : 1) * kWorthwhile && stays(i, region(next, raw));
       for (std::int32_t k = t.first[i]; k < t.first[below ? t.end[i] : i + 1]; ++k) set(bits.data(), t.tokens[k]);
       if (below) {
         i = t.end[i];
         continue;
       }
-      if (t.end[i] > i + 1) stack.push_back({t.end[i], next, base_next});
+      if (t.end[i] > i + 1) stack.push_back({t.end[i], next, base_next, characters});
       ++i;
     }
     stats.nodes += visited;
@@ -505,6 +552,7 @@ class Interiors {
     bytes_ = 0;
   }
 
+  static constexpr std::int32_t kLoose = 6;            // counters from here on are left out of what is walked
   static constexpr std::int32_t kFewCharacters = 48;
   static constexpr std::int32_t kWorthwhile = 8;  // nodes below which a walk is cheaper than asking for a region
   Reader& r_;
@@ -513,7 +561,7 @@ class Interiors {
   const Trie& trie_;
   std::int32_t size_, words_;
   std::unordered_map<Id, std::unique_ptr<Interior>> interiors_, raw_interiors_;
-  std::unordered_map<std::uint64_t, std::vector<std::shared_ptr<const Row>>> rows_;  // of strings of grammars
+  std::unordered_map<std::uint64_t, std::vector<std::shared_ptr<const Row>>> rows_;
   std::map<std::vector<std::int32_t>, std::shared_ptr<Ends>> ends_;
   std::vector<std::uint32_t> decoded_row_;
   std::unordered_map<Id, Needs> needs_;  // by state of a grammar

@@ -41,6 +41,8 @@ namespace constrain {
 enum class ReKind : std::uint8_t { Empty, Epsilon, Cat, Alt, And, Not, Repeat, Switch, Path, Outside };
 
 class RegexStore {
+  friend class Loosening;
+
  public:
   static constexpr Id kEmpty = 0, kEpsilon = 1, kAll = 2;  // no string; the empty string; every byte string
   static constexpr std::int32_t kUnbounded = -1;
@@ -432,6 +434,24 @@ class RegexStore {
     return {lists_.begin(nodes_[r].list), lists_.end(nodes_[r].list)};
   }
 
+  // The same without counters from `few` on, for tokens of at most so many characters: they are live alike after each of them, and
+  // accept them alike. None if there are no such counters (loosening.hpp).
+  struct Loose {
+    Id base;
+    std::int32_t characters;
+    bool counter;  // longer ones are dead
+  };
+  std::optional<Loose> loosened(Id r, std::int32_t few);
+
+  // An expression that is live after the same texts, where that is plain: after every text, where `r` begins with any text; without
+  // its lower bound, for a repeat of one character class. kNone if it is not.
+  Id live_as(Id r) {
+    const Node& n = nodes_[r];
+    if (n.opaque || !n.simple) return kNone;
+    if (n.kind == ReKind::Repeat && n.c < 0 && nodes_[n.a].is_char) return n.b ? repeat(n.a, 0, kUnbounded) : r;
+    return goes_on(r) ? text_ : kNone;
+  }
+
   // A copy of `r` in which counters beyond `longest` are cut to it: the same masks for tokens of at most `longest`
   // characters. Only repeats of one character class are cut, where the cut cannot change what is live.
   Id mask_key(Id r, std::int32_t longest) {
@@ -646,6 +666,14 @@ class RegexStore {
         parts.insert(parts.end(), inner.begin() + 1, inner.end());
       }
     sort(parts);
+  }
+  // Can the simple expression `r` plainly go on after every text, and is it one of texts?
+  bool goes_on(Id r) const {
+    const Node& n = nodes_[r];
+    if (r == text_) return true;
+    if (n.kind == ReKind::Cat) return n.a == text_ && n.is_text;
+    if (n.kind != ReKind::Alt || !n.is_text) return false;
+    return std::any_of(lists_.begin(n.list), lists_.end(n.list), [&](Id part) { return goes_on(part); });
   }
   // Does `r` plainly contain every text?
   bool holds_text(Id r) const {
@@ -868,5 +896,6 @@ class RegexStore {
 }  // namespace constrain
 
 #include "distances.hpp"
+#include "loosening.hpp"
 #include "opaque.hpp"
 #include "switches.hpp"
