@@ -11,6 +11,7 @@
 #include "common.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 
 namespace constrain {
@@ -132,8 +133,28 @@ class FormulaStore {
     std::unordered_map<Id, Id> memo;
     return map_memo(f, replace, memo);
   }
+  // The truth of `f` where every literal has one: as `map`, without making anything while the formula is small.
+  template <class F>
+  bool holds(Id f, F&& truth) {
+    int left = 64;
+    if (std::optional<bool> known = holds_within(f, truth, left)) return *known;
+    return map(f, [&](Id l) { return truth(l) ? kTrue : kFalse; }) == kTrue;
+  }
 
  private:
+  template <class F>
+  std::optional<bool> holds_within(Id f, F& truth, int& left) {
+    const Node& n = nodes_[f];
+    if (n.kind == Bool::False || n.kind == Bool::True) return n.kind == Bool::True;
+    if (n.kind == Bool::Literal) return truth(f);
+    meter_.charge(1 + static_cast<std::int64_t>(lists_.size(n.list) / 4));
+    for (const Id* part = lists_.begin(n.list); part != lists_.end(n.list); ++part) {
+      if (--left < 0) return std::nullopt;
+      const std::optional<bool> known = holds_within(*part, truth, left);
+      if (!known || *known != (n.kind == Bool::And)) return known;
+    }
+    return n.kind == Bool::And;
+  }
   template <class F>
   Id map_memo(Id f, F& replace, std::unordered_map<Id, Id>& memo) {
     const Node n = nodes_[f];

@@ -304,7 +304,7 @@ class Interiors {
     if (v_.re.opaque(q)) return opaque_region(q);
     if (auto one = v_.re.counter(q))
       return {loop_groups(v_.re.repeat(one->body, 0, RegexStore::kUnbounded), raw), one->most < 0 ? INT32_MAX : one->most};
-    Region out{loop_groups(q, raw), INT32_MAX};
+    Region out{loop_groups(star_of(q), raw), INT32_MAX};
     std::vector<Id> parts = v_.re.conjuncts(q);
     if (out.groups || parts.size() == 1 || !v_.re.nullable(q)) return out;
     out.groups = ~0ull;
@@ -412,6 +412,44 @@ class Interiors {
     stats.nodes += steps;
     v_.meter_.charge(steps);
   }
+  // Of a counter of characters: what its loose form allows, but for the tokens that hold more of them.
+  void cut_longer(Id q, bool raw, const RegexStore::Loose& loose, Row& out, std::vector<std::int32_t>& exits) {
+    const Interior& base = interior(loose.base, raw);
+    auto fits = [&](std::string_view text) {
+      std::int32_t characters = 0;
+      for (char b : text) characters += (static_cast<unsigned char>(b) & 0xC0) != 0x80;
+      return characters <= loose.characters;
+    };
+    // an escape is one character, whatever it looks like
+    auto stays = [&](std::string_view text) {
+      if (fits(text)) return true;
+      if (raw || text.find('\\') == text.npos) return false;
+      Config c;
+      c.lexer = Lexer::String;
+      c.phase = Phase::AfterValue;
+      c.a = q;
+      return std::all_of(text.begin(), text.end(), [&](char b) { return r_.step(c, static_cast<unsigned char>(b)); });
+    };
+    std::int64_t tried = 0;
+    out.bits = base.row->bits;
+    if (!out.bits.empty())
+      for (std::int32_t t : trie_.by_characters()) {
+        if (fits(trie_.text(t))) break;
+        ++tried;
+        if ((out.bits[t >> 5] >> (t & 31) & 1) && !stays(trie_.text(t))) unset(out.bits.data(), t);
+      }
+    for (std::int32_t t : base.row->ids)
+      if (++tried, stays(trie_.text(t))) out.ids.push_back(t);
+    if (!base.ends->exits.empty())
+      for (const Exit& e : exits_of(*base.ends))
+        if (++tried, fits(e.text)) exits.push_back(e.node);
+    v_.meter_.charge(tried);
+  }
+  // Where q can plainly go on by one repeated class whatever comes after: its repeat, else q.
+  Id star_of(Id q) {
+    Id star = v_.re.leading_star(q);
+    return star == kNone ? q : star;
+  }
   void build_interior(Id q, bool raw, Row& out, std::vector<std::int32_t>& exits) {
     if (raw && r_.concatenations != kNone) return build_bounded(q, out);
     if (Id wide = raw ? kNone : v_.re.live_as(q); wide != kNone && wide != q) {
@@ -421,10 +459,11 @@ class Interiors {
       return;
     }
     const TrieView& t = trie_.all;
-    std::vector<std::uint32_t> bits(static_cast<std::size_t>(words_), 0);
-    std::uint64_t loops = v_.re.opaque(q) ? 0 : loop_groups(q, raw);
-    bool dense = __builtin_popcountll(loops & ((1ull << groups::kBroken) - 1)) >= 3;
     const std::optional<RegexStore::Loose> loose = v_.re.loosened(q, kLoose);
+    if (loose && loose->counter) return cut_longer(q, raw, *loose, out, exits);
+    std::vector<std::uint32_t> bits(static_cast<std::size_t>(words_), 0);
+    std::uint64_t loops = v_.re.opaque(q) ? 0 : loop_groups(star_of(q), raw);
+    bool dense = __builtin_popcountll(loops & ((1ull << groups::kBroken) - 1)) >= 3;
     const Interior* base = loose ? &interior(loose->base, raw) : base_of(q, raw);
     if (base) {
       if (!base->row->bits.empty()) bits = base->row->bits;
@@ -455,19 +494,6 @@ class Interiors {
         i = t.end[i];
         continue;
       }
-      if (loose && loose->counter && (raw || b != '\\')) {  // characters are counted, and nothing else
-        const bool quote = !raw && b == '"', beyond = characters > loose->characters;
-        if (quote) as_base(i);
-        else if (beyond) clear_below(i);
-        else if (t.end[i] > i + 1) stack.push_back({t.end[i], kNone, kNone, characters});
-        i = quote || beyond ? t.end[i] : i + 1;
-        continue;
-      }
-      if (at == kNone) {
-        std::string path = t.path(i);
-        path.pop_back();
-        at = v_.re.run(q, path);
-      }
       if (!raw && b == '"') {
         if (v_.re.nullable(at)) exits.push_back(i);
         i = t.end[i];
@@ -475,7 +501,7 @@ class Interiors {
       }
       if (!raw && b == '\\') {
         if (base) clear_below(i);
-        if (at != RegexStore::kEmpty) escaped(i, at, bits, exits);
+        escaped(i, at, bits, exits);
         i = t.end[i];
         continue;
       }

@@ -377,8 +377,7 @@ class NumberMachine {
     return truth < 0 || !n.negated ? truth : 1 - truth;
   }
   bool evaluate(const State& s, Id f) {
-    return formulas_.map(f, [&](Id l) { return decided(s, l, true) ? FormulaStore::kTrue : FormulaStore::kFalse; }) ==
-           FormulaStore::kTrue;
+    return formulas_.holds(f, [&](Id l) { return decided(s, l, true) != 0; });
   }
   Id substitute(const State& s, Id f) {
     if (f == FormulaStore::kTrue || f == FormulaStore::kFalse) return f;
@@ -389,17 +388,35 @@ class NumberMachine {
   }
 
   // ------------------------------------------------------------------ canonical residuals
+  template <class F>
+  void each_literal(Id root, F&& use) const {
+    std::vector<Id> stack{root};
+    std::unordered_set<Id> met;
+    while (!stack.empty()) {
+      const Id f = stack.back();
+      const FormulaStore::Node& n = formulas_[f];
+      stack.pop_back();
+      if (n.kind == Bool::Literal) use(n);
+      else if ((n.kind == Bool::And || n.kind == Bool::Or) && met.insert(f).second)
+        stack.insert(stack.end(), formulas_.lists().begin(n.list), formulas_.lists().end(n.list));
+    }
+  }
   void collect(Id f, std::vector<Id>& thresholds, std::vector<Id>& moduli) const {
-    const FormulaStore::Node& n = formulas_[f];
-    if (n.kind == Bool::Literal) {
+    each_literal(f, [&](const FormulaStore::Node& n) {
       if (n.atom != Atom::Integral) (n.atom == Atom::Multiple ? moduli : thresholds).push_back(n.x);
-    } else if (n.kind == Bool::And || n.kind == Bool::Or)
-      for (Id part : formulas_.operands(f)) collect(part, thresholds, moduli);
+    });
+  }
+  // Does the goal ask how a number is spelled?
+  bool asks_spelling(Id f) const {
+    bool found = false;
+    each_literal(f, [&](const FormulaStore::Node& n) { found = found || n.atom == Atom::Integral; });
+    return found;
   }
   static std::size_t place(const std::vector<Id>& sorted, Id x) {
     return static_cast<std::size_t>(std::lower_bound(sorted.begin(), sorted.end(), x) - sorted.begin());
   }
-  static void unique(std::vector<Id>& v) {
+  template <class T>
+  static void unique(std::vector<T>& v) {
     std::sort(v.begin(), v.end());
     v.erase(std::unique(v.begin(), v.end()), v.end());
   }
@@ -496,7 +513,8 @@ class NumberMachine {
   }
 
   // ------------------------------------------------------------------ liveness before the exponent
-  // While an exponent may still come, where the point stands does not matter: the text can go on iff some number whose
+  // While an exponent may still come, where the point stands does not matter, but to a goal that asks for an integer's spelling: the
+  // text can go on iff some number whose
   // digits begin with those read satisfies the goal. Searched over digit strings, with the power of ten left free;
   // appending digits is cut where they can no longer change a comparison or reach a multiple.
   struct Digits {
@@ -510,13 +528,14 @@ class NumberMachine {
     if (s.phase >= Exponent) return some_exponent(s);
     if (s.plain) return true;
     std::vector<Id> memo_key{s.goal, s.n, s.z, s.nonzero + 2 * s.negative + 4 * (s.phase == Start)};
+    if (asks_spelling(s.goal)) memo_key.insert(memo_key.end(), {s.phase, s.p});
     memo_key.insert(memo_key.end(), s.cmp.begin(), s.cmp.end());
     for (std::uint64_t r : s.rem) memo_key.push_back(static_cast<Id>(r)), memo_key.push_back(static_cast<Id>(r >> 32));
     Id key = value_keys_.add(memo_key);
     auto memo = value_live_.find(key);
     if (memo == value_live_.end()) {
       bool live = false;
-      Meter::Cost cost = meter_.once([&] { live = reaches_residue(s) || search_digits(s); });
+      Meter::Cost cost = meter_.once([&] { live = reaches_threshold(s) || reaches_residue(s) || search_digits(s); });
       memo = value_live_.emplace(key, std::pair(live, cost)).first;
     }
     meter_.pay(memo->second.second);
@@ -532,6 +551,7 @@ class NumberMachine {
       for (int d : {-1, 0, 1}) turns.push_back(thresholds_[t].p - s.p + d);
     for (Id m : s.moduli)
       for (std::int64_t d = -1; d <= tens(moduli_[m].c); ++d) turns.push_back(moduli_[m].s - (s.z - s.k) + d);
+    unique(turns);
     State x = s;
     x.phase = ExponentDigits;
     auto satisfies = [&](std::int64_t e) {
@@ -556,6 +576,17 @@ class NumberMachine {
     }
     return negative ? exponent_limit_ + 1 : -1;
   }
+  // Does a threshold that begins with the digits read satisfy the goal? May say no.
+  bool reaches_threshold(const State& s) {
+    for (std::size_t i = 0; i < s.cmp.size(); ++i) {
+      const Threshold& t = thresholds_[s.thresholds[i]];
+      if (s.cmp[i] < 0 || t.digits.empty()) continue;
+      Digits d{s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem};
+      for (std::size_t k = static_cast<std::size_t>(s.cmp[i]); k < t.digits.size(); ++k) meter_.charge(), d = append(s, d, t.digits[k] - '0');
+      if (some_power(s, d, Range{t.p, t.p})) return true;
+    }
+    return false;
+  }
   // Do the least few digits that make a multiple satisfy the goal? Finds most of what lives without a search through the residues;
   // may say no.
   bool reaches_residue(const State& s) {
@@ -569,7 +600,7 @@ class NumberMachine {
           if (s.nonzero) digits.insert(0, static_cast<std::size_t>(k) - digits.size(), '0');
           Digits d{s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem};
           for (char digit : digits) meter_.charge(), d = append(s, d, digit - '0');
-          if (some_power(s, d)) return true;
+          if (some_power(s, d, power_range(s, d.n))) return true;
         }
       }
     }
@@ -578,11 +609,11 @@ class NumberMachine {
   bool search_digits(const State& s) {
     std::vector<Digits> queue{{s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem}};
     ListStore seen;
-    std::int64_t most = digit_span(s) + queue[0].z;
+    const std::int64_t most = digit_span(s) + queue[0].z, useful = useful_digits(s);
     for (std::size_t i = 0; i < queue.size(); ++i) {
       Digits d = queue[i];
-      if (some_power(s, d)) return true;
-      bool open = !s.moduli.empty();
+      if (some_power(s, d, power_range(s, d.n))) return true;
+      bool open = d.n + d.z < useful;
       for (Id c : d.cmp) open |= c >= 0;
       if (d.nonzero && (!open || d.n + d.z >= most)) continue;
       for (int digit = d.nonzero ? 0 : 1; digit < 10; ++digit) {
@@ -596,6 +627,27 @@ class NumberMachine {
       }
     }
     return false;
+  }
+  // Digits among which multiples may be found: where values beyond all thresholds do not satisfy the goal, a number with more
+  // digits than one between them has up to the least place of a modulus is a multiple of none.
+  std::int64_t useful_digits(const State& s) {
+    if (s.moduli.empty()) return 0;
+    std::int64_t top = INT64_MIN, least = INT64_MAX;
+    for (Id t : s.thresholds) top = std::max(top, thresholds_[t].p);
+    for (Id m : s.moduli) least = std::min(least, moduli_[m].s);
+    if (s.thresholds.empty()) return INT64_MAX;
+    State x = s;
+    x.nonzero = true, x.phase = Fraction, x.p = static_cast<Id>(top + 1);
+    for (int negative = 0; negative <= 1; ++negative) {
+      if (s.phase != Start && (negative != 0) != s.negative) continue;
+      x.negative = negative;
+      auto far = [&](Id l) {
+        if (formulas_[l].atom == Atom::Multiple || formulas_[l].atom == Atom::Integral) return l;
+        return decided(x, l, true) ? FormulaStore::kTrue : FormulaStore::kFalse;
+      };
+      if (formulas_.map(s.goal, far) != FormulaStore::kFalse) return INT64_MAX;
+    }
+    return top - least + 1;
   }
   std::int64_t digit_span(const State& s) const {
     std::int64_t span = std::max<std::int64_t>(2, s.n);  // more digits than those read may be needed to reach a residue
@@ -640,21 +692,23 @@ class NumberMachine {
     for (Id m : s.moduli) out.lo = std::min(out.lo, n - 2 + moduli_[m].s), out.hi = std::max(out.hi, n + moduli_[m].s + tens(moduli_[m].c));
     return out;
   }
-  // Is there a power of ten with which these digits satisfy the goal?
-  bool some_power(const State& s, const Digits& d) {
-    const auto [lo, hi] = power_range(s, d.n);
+  // Is there a power of ten in the range with which these digits satisfy the goal?
+  bool some_power(const State& s, const Digits& d, Range powers) {
+    State x = s;
+    x.nonzero = d.nonzero, x.cmp = d.cmp, x.rem = d.rem, x.k = 0, x.e = 0;
+    // as an integer the first digit is as far left as there are digits after it, those read and those appended
+    const std::int64_t least = (s.nonzero ? s.p : -1) + d.n + d.z - s.n - (s.nonzero ? s.z : 0);
     for (int negative = 0; negative <= 1; ++negative) {
       if (s.phase != Start && (negative != 0) != s.negative) continue;
-      for (std::int64_t p = lo; p <= hi; ++p) {
+      x.negative = negative;
+      for (std::int64_t p = powers.lo; p <= powers.hi; ++p) {
         meter_.charge(1 + static_cast<std::int64_t>(s.cmp.size() + s.rem.size()) / 4);
-        State x = s;
-        x.nonzero = d.nonzero, x.negative = negative, x.cmp = d.cmp, x.rem = d.rem;
-        x.phase = Integer, x.p = static_cast<Id>(p), x.k = 0, x.e = 0;
+        x.p = static_cast<Id>(p);
         x.z = static_cast<Id>(p - (d.n - 1));  // M' * 10**z has its first digit at 10**p
         // written as an integer, or with a fraction or an exponent
-        if (s.phase < Point && evaluate(x, s.goal)) return true;
-        x.phase = Fraction;
-        if (evaluate(x, s.goal)) return true;
+        const bool whole = s.phase < Point && (d.nonzero ? s.phase != Zero && (s.thresholds.empty() ? x.z >= d.z : p >= least) : s.phase != Integer);
+        for (int phase : {Integer, Fraction})
+          if (x.phase = phase; (phase == Fraction || whole) && evaluate(x, s.goal)) return true;
         if (!d.nonzero) break;
       }
     }
@@ -773,26 +827,19 @@ class NumberMachine {
       if (Id id = order[end].id; distances_[id] == kUnknown) distances_[id] = best - order[end].depth, constructed_.insert(id);
     return best;
   }
-  // Can every value whose digits begin with those read be spelled from here: with any exponent, within the limits on digits, and
-  // with no formula about how it is spelled? Then `lives` is exact. May say no where the limits are near.
+  // Can every value whose digits begin with those read be spelled from here: with any exponent and within the limits on digits?
+  // Then `lives` is exact. May say no where the limits are near.
   bool spells_values(Id id) {
     if (phases_[id] >= Exponent || !(has(alphabet_, 'e') || has(alphabet_, 'E'))) return false;
     for (char c : std::string_view("-.0123456789"))
       if (!has(alphabet_, c)) return false;
     const State s = unpack(id);
-    if (s.plain || names_spelling(s.goal)) return false;
+    if (s.plain) return false;
     const Range powers = power_range(s, s.n);
     const std::int64_t digits = s.digits + digit_span(s) + std::max(std::abs(powers.lo), std::abs(powers.hi)) + 64;
     std::int64_t most = 1;
     for (int i = 0; i < exponent_limit_; ++i) most *= 10;
     return digits <= digit_limit_ && digits < most;
-  }
-  bool names_spelling(Id f) const {
-    const FormulaStore::Node& n = formulas_[f];
-    if (n.kind == Bool::Literal) return n.atom == Atom::Integral;
-    if (n.kind != Bool::And && n.kind != Bool::Or) return false;
-    auto parts = formulas_.operands(f);
-    return std::any_of(parts.begin(), parts.end(), [&](Id part) { return names_spelling(part); });
   }
   // Is the exponent begun, and is every exponent spelled?
   bool direct(Id id) const {

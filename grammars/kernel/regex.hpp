@@ -452,6 +452,19 @@ class RegexStore {
     return goes_on(r) ? text_ : kNone;
   }
 
+  // The unbounded repeat of one character class with which the simple expression `r`, or an alternative of it, begins: while only that
+  // class is read, `r` is live. kNone if there is none.
+  Id leading_star(Id r) const {
+    const Node& n = nodes_[r];
+    if (!n.simple || n.opaque) return kNone;
+    if (n.kind == ReKind::Repeat) return n.c < 0 && nodes_[n.a].is_char ? r : kNone;
+    if (n.kind == ReKind::Cat) return leading_star(n.a);
+    Id found = kNone;
+    if (n.kind == ReKind::Alt)
+      for (const Id* p = lists_.begin(n.list); p != lists_.end(n.list) && found == kNone; ++p) found = leading_star(*p);
+    return found;
+  }
+
   // A copy of `r` in which counters beyond `longest` are cut to it: the same masks for tokens of at most `longest`
   // characters. Only repeats of one character class are cut, where the cut cannot change what is live.
   Id mask_key(Id r, std::int32_t longest) {

@@ -138,7 +138,11 @@ class Trie {
     subtree_signature.assign(all.size(), 0);
     subtree_characters.assign(all.size(), 0);
     sign(order);
+    sort_by_characters(std::move(order));
   }
+
+  // Tokens that have bytes, those of most characters first.
+  const std::vector<std::int32_t>& by_characters() const { return by_characters_; }
 
   // The child of `node` (-1: the root) by byte `b`, or -1.
   std::int32_t child(std::int32_t node, int b) const {
@@ -155,7 +159,7 @@ class Trie {
     }
     return node;
   }
-  std::size_t bytes() const { return all.bytes() + token_signature.size() * 8 + subtree_signature.size() * 12; }
+  std::size_t bytes() const { return all.bytes() + token_signature.size() * 8 + subtree_signature.size() * 12 + by_characters_.size() * 4; }
 
  private:
   void sign(const std::vector<std::int32_t>& order) {
@@ -183,8 +187,17 @@ class Trie {
       }
     }
   }
+  void sort_by_characters(std::vector<std::int32_t>&& tokens) {
+    std::vector<std::vector<std::int32_t>> of(static_cast<std::size_t>(longest) + 1);
+    for (std::int32_t t : tokens) {
+      std::size_t characters = 0;
+      for (char b : text(t)) characters += (static_cast<unsigned char>(b) & 0xC0) != 0x80;
+      of[characters].push_back(t);
+    }
+    for (auto it = of.rbegin(); it != of.rend(); ++it) by_characters_.insert(by_characters_.end(), it->begin(), it->end());
+  }
   std::string data_;
-  std::vector<std::int32_t> offsets_;
+  std::vector<std::int32_t> offsets_, by_characters_;
 
   static std::vector<std::uint64_t> groups_of(std::string_view s, const std::array<std::uint64_t, 128>& ascii) {
     std::vector<std::uint64_t> out(s.size());
