@@ -190,6 +190,7 @@ class NumberMachine {
     Id goal = FormulaStore::kTrue;
     std::vector<Id> tracked;
     bool plain = false, negative = false, nonzero = false, exponent_negative = false;
+    bool spelled = false;  // while liveness is searched: does the goal ask how the number is spelled?
     int phase = Start, digits = 0;
     Id p = 0, k = 0, z = 0, e = 0, exponent_digits = 0;
     Id n = 0;  // digits from the first to the last non-zero one
@@ -528,14 +529,17 @@ class NumberMachine {
     if (s.phase >= Exponent) return some_exponent(s);
     if (s.plain) return true;
     std::vector<Id> memo_key{s.goal, s.n, s.z, s.nonzero + 2 * s.negative + 4 * (s.phase == Start)};
-    if (asks_spelling(s.goal)) memo_key.insert(memo_key.end(), {s.phase, s.p});
+    const bool spelled = asks_spelling(s.goal);
+    if (spelled) memo_key.insert(memo_key.end(), {s.phase, s.p});
     memo_key.insert(memo_key.end(), s.cmp.begin(), s.cmp.end());
     for (std::uint64_t r : s.rem) memo_key.push_back(static_cast<Id>(r)), memo_key.push_back(static_cast<Id>(r >> 32));
     Id key = value_keys_.add(memo_key);
     auto memo = value_live_.find(key);
     if (memo == value_live_.end()) {
       bool live = false;
-      Meter::Cost cost = meter_.once([&] { live = reaches_threshold(s) || reaches_residue(s) || search_digits(s); });
+      State x = s;
+      x.spelled = spelled;
+      Meter::Cost cost = meter_.once([&] { live = reaches_threshold(x) || reaches_residue(x) || search_digits(x); });
       memo = value_live_.emplace(key, std::pair(live, cost)).first;
     }
     meter_.pay(memo->second.second);
@@ -581,7 +585,7 @@ class NumberMachine {
     for (std::size_t i = 0; i < s.cmp.size(); ++i) {
       const Threshold& t = thresholds_[s.thresholds[i]];
       if (s.cmp[i] < 0 || t.digits.empty()) continue;
-      Digits d{s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem};
+      Digits d = digits_of(s);
       for (std::size_t k = static_cast<std::size_t>(s.cmp[i]); k < t.digits.size(); ++k) meter_.charge(), d = append(s, d, t.digits[k] - '0');
       if (some_power(s, d, Range{t.p, t.p})) return true;
     }
@@ -598,21 +602,21 @@ class NumberMachine {
         for (std::uint64_t x = s.nonzero ? (c - rest) % c : c, tries = 0; x < width && tries < 2; x += c, ++tries) {
           std::string digits = k ? std::to_string(x) : std::string();
           if (s.nonzero) digits.insert(0, static_cast<std::size_t>(k) - digits.size(), '0');
-          Digits d{s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem};
+          Digits d = digits_of(s);
           for (char digit : digits) meter_.charge(), d = append(s, d, digit - '0');
-          if (some_power(s, d, power_range(s, d.n))) return true;
+          if (some_power(s, d, power_range(s, d))) return true;
         }
       }
     }
     return false;
   }
   bool search_digits(const State& s) {
-    std::vector<Digits> queue{{s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem}};
+    std::vector<Digits> queue{digits_of(s)};
     ListStore seen;
     const std::int64_t most = digit_span(s) + queue[0].z, useful = useful_digits(s);
     for (std::size_t i = 0; i < queue.size(); ++i) {
       Digits d = queue[i];
-      if (some_power(s, d, power_range(s, d.n))) return true;
+      if (some_power(s, d, power_range(s, d))) return true;
       bool open = d.n + d.z < useful;
       for (Id c : d.cmp) open |= c >= 0;
       if (d.nonzero && (!open || d.n + d.z >= most)) continue;
@@ -685,19 +689,23 @@ class NumberMachine {
     for (; c % 5 == 0; c /= 5) ++fives;
     return std::max(twos, fives) + 1;
   }
-  // The powers of ten of the first of n digits between which a comparison or a multiple may turn.
-  Range power_range(const State& s, std::int64_t n) const {
-    Range out{0, 0};
+  static Digits digits_of(const State& s) { return {s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem}; }
+  // The least power of ten of the first digit at which these are digits of an integer: as many follow as were read and appended.
+  static std::int64_t integer_power(const State& s, const Digits& d) {
+    if (s.thresholds.empty()) return d.n - 1 + d.z;
+    return (s.nonzero ? s.p : -1) + d.n + d.z - s.n - (s.nonzero ? s.z : 0);
+  }
+  // The powers of ten of the first digit between which a comparison or a multiple may turn.
+  Range power_range(const State& s, const Digits& d) const {
+    Range out{0, s.spelled && s.phase < Point && d.nonzero ? std::max<std::int64_t>(0, integer_power(s, d)) : 0};
     for (Id t : s.thresholds) out.lo = std::min(out.lo, thresholds_[t].p - 1), out.hi = std::max(out.hi, thresholds_[t].p + 1);
-    for (Id m : s.moduli) out.lo = std::min(out.lo, n - 2 + moduli_[m].s), out.hi = std::max(out.hi, n + moduli_[m].s + tens(moduli_[m].c));
+    for (Id m : s.moduli) out.lo = std::min(out.lo, d.n - 2 + moduli_[m].s), out.hi = std::max(out.hi, d.n + moduli_[m].s + tens(moduli_[m].c));
     return out;
   }
   // Is there a power of ten in the range with which these digits satisfy the goal?
   bool some_power(const State& s, const Digits& d, Range powers) {
     State x = s;
     x.nonzero = d.nonzero, x.cmp = d.cmp, x.rem = d.rem, x.k = 0, x.e = 0;
-    // as an integer the first digit is as far left as there are digits after it, those read and those appended
-    const std::int64_t least = (s.nonzero ? s.p : -1) + d.n + d.z - s.n - (s.nonzero ? s.z : 0);
     for (int negative = 0; negative <= 1; ++negative) {
       if (s.phase != Start && (negative != 0) != s.negative) continue;
       x.negative = negative;
@@ -706,7 +714,7 @@ class NumberMachine {
         x.p = static_cast<Id>(p);
         x.z = static_cast<Id>(p - (d.n - 1));  // M' * 10**z has its first digit at 10**p
         // written as an integer, or with a fraction or an exponent
-        const bool whole = s.phase < Point && (d.nonzero ? s.phase != Zero && (s.thresholds.empty() ? x.z >= d.z : p >= least) : s.phase != Integer);
+        const bool whole = s.spelled && s.phase < Point && (d.nonzero ? s.phase != Zero && p >= integer_power(s, d) : s.phase != Integer);
         for (int phase : {Integer, Fraction})
           if (x.phase = phase; (phase == Fraction || whole) && evaluate(x, s.goal)) return true;
         if (!d.nonzero) break;
@@ -833,9 +841,10 @@ class NumberMachine {
     if (phases_[id] >= Exponent || !(has(alphabet_, 'e') || has(alphabet_, 'E'))) return false;
     for (char c : std::string_view("-.0123456789"))
       if (!has(alphabet_, c)) return false;
-    const State s = unpack(id);
+    State s = unpack(id);
     if (s.plain) return false;
-    const Range powers = power_range(s, s.n);
+    s.spelled = asks_spelling(s.goal);
+    const Range powers = power_range(s, digits_of(s));
     const std::int64_t digits = s.digits + digit_span(s) + std::max(std::abs(powers.lo), std::abs(powers.hi)) + 64;
     std::int64_t most = 1;
     for (int i = 0; i < exponent_limit_; ++i) most *= 10;

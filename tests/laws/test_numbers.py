@@ -99,6 +99,7 @@ def check(number: int) -> int:
     kind, draft = rng.choice(["number", "number", "integer"]), rng.choice(["4", "2020-12"])
     good = judge(test, kind, draft)
     source = json.dumps({"type": kind, **schema})
+    grammar = constrain.json_schema(source, draft=draft, numbers="json", whitespace="compact")
     try:
         automaton = constrain.compile(
             constrain.json_schema(source, draft=draft, numbers="json", whitespace="compact"), VOCABULARY
