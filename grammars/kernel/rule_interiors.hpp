@@ -26,7 +26,7 @@ struct RuleInterior {
   const TokenSet* inside = nullptr;
   std::vector<Id> ways;  // `RuleReader::ways` of the lexer states in which tokens of `inside` end
   std::vector<std::pair<Id, TokenSet>> unsure;  // by the lexer state they lead to: tokens inside if that is live
-  std::vector<std::int32_t> afresh;             // nodes to step through, whose liveness depends on a line's indentation
+  std::vector<std::int32_t> afresh;             // nodes to step through: what they do depends on a line's indentation or on a text
   std::vector<RuleExit> exits;
   std::vector<RuleFork> forks;
 };
@@ -42,7 +42,8 @@ class RuleInteriors {
 
   // Of an alternative without obligations that is in no document. The reference holds until `clear`.
   const RuleInterior& of(const Alternative& a) {
-    std::uint64_t key = key_of(a.state, a);
+    const Id state = r_.scan.reduced(a.state);
+    std::uint64_t key = key_of(state, a);
     auto it = interiors_.find(key);
     if (it != interiors_.end()) {
       ++hits;
@@ -51,7 +52,7 @@ class RuleInteriors {
     ++built;
     Meter::Apart apart(meter_);
     auto made = std::make_unique<RuleInterior>();
-    assemble(a, *made);
+    assemble(state, a, *made);
     return *(interiors_[key] = std::move(made));
   }
   // What was read of a newline lexeme, by its number.
@@ -86,15 +87,19 @@ class RuleInteriors {
   std::uint64_t key_of(Id state, const Alternative& a) const {
     return static_cast<std::uint64_t>(state) << 2 | static_cast<std::uint64_t>(a.phase == RuleReader::kLineStart) << 1 | r_.layouts.inside(a.layout);
   }
-  void assemble(const Alternative& a, RuleInterior& out) {
+  void assemble(Id from, const Alternative& a, RuleInterior& out) {
     const TrieView& t = trie_.all;
     std::vector<std::uint32_t> row = store_.row();
     std::set<Id> ways;
     std::map<Id, std::vector<const TokenSet*>> unsure;
     Endings exits, forks;
     for (std::int32_t i = 0; i < t.size(); i = t.end[i]) {
-      Id next = r_.scan.step(a.state, t.byte[i]);
+      Id next = r_.scan.reduced(r_.scan.step(from, t.byte[i]));
       if (!next) continue;
+      if (next == Scanner::kUnsure) {
+        out.afresh.push_back(i);
+        continue;
+      }
       const Part& p = part(i, next, a);
       store_.add(p.inside, row.data());
       ways.insert(p.ways.begin(), p.ways.end());
@@ -151,8 +156,13 @@ class RuleInteriors {
       Id next = state;
       if (i != root) {
         Id at = stack.back().state;
-        next = r_.scan.step(at, t.byte[i]);
-        if (a.phase == RuleReader::kLineStart || !r_.scan.ends(at).empty()) leave(i, at, next, a, out);
+        next = r_.scan.reduced(r_.scan.step(at, t.byte[i]));
+        if (r_.depends(at, next, true)) {
+          out.part.afresh.push_back(i);
+          next = 0;
+        } else if (a.phase == RuleReader::kLineStart || !r_.scan.ends(at).empty()) {
+          leave(i, at, next, a, out);
+        }
       }
       if (!next || !stay(i, next, a, out)) {
         i = t.end[i];
@@ -168,7 +178,7 @@ class RuleInteriors {
   bool stay(std::int32_t i, Id next, const Alternative& a, Building& out) {
     const TrieView& t = trie_.all;
     Id ways = a.phase == RuleReader::kLineStart ? -1 : r_.ways(next);
-    if (!ways && r_.in_newline(next, a.layout)) {
+    if (!ways && (r_.in_newline(next, a.layout) || r_.scan.abstract(next))) {
       out.part.afresh.push_back(i);
       return false;
     }

@@ -17,7 +17,7 @@ class RuleLiveness : public Readings {
  public:
   RuleLiveness(Rules rules, RegexStore& re, Meter& meter, Reader* documents, std::unordered_map<Id, Document> roots,
                std::unordered_map<std::int32_t, std::vector<Id>> specials)
-      : Readings(std::move(rules), re, meter, documents, std::move(roots), std::move(specials)), separability_(g, re, meter) {
+      : Readings(std::move(rules), re, meter, documents, std::move(roots), std::move(specials)), separability_(g, re_, meter) {
     separability_.find(std::unordered_map<Id, ByteSet>(document_starts_.begin(), document_starts_.end()));
     if (!separability_.all) finishing_ = std::make_unique<Finishing>(g, chart, separability_, meter);
   }
@@ -71,7 +71,7 @@ class RuleLiveness : public Readings {
     for (std::size_t i = 0; i < parts.size(); i += 2)
       if (separability_.all ? separability_.separable[parts[i]] : ends_apart(state, parts[i])) found.emplace_back(g.terminals[parts[i]].cost, parts[i]);
     std::sort(found.begin(), found.end());
-    for (auto& f : found) ordered.push_back(f.second), ordered.push_back(terminals_at_shortest(state, f.second));
+    for (auto& f : found) ordered.push_back(f.second), ordered.push_back(separability_.all ? 0 : terminals_at_shortest(state, f.second));
     if (state >= static_cast<Id>(ways_.size())) ways_.resize(static_cast<std::size_t>(state) + 64, kNone);
     return ways_[static_cast<std::size_t>(state)] = chart.lists.add(ordered);
   }
@@ -95,6 +95,12 @@ class RuleLiveness : public Readings {
     for (const Id* t = chart.lists.begin(ways); t < chart.lists.end(ways); t += 2)
       if (finishing_->holds(known, *t)) return true;
     return false;
+  }
+  // Does it depend on a text what a step from lexer state `at` to `next`, both reduced, means? Whether the lexeme has ended or
+  // goes on is a matter of obligations, which a text belongs to. `begun`: something of the lexeme was read before.
+  bool depends(Id at, Id next, bool begun) {
+    if (next == Scanner::kUnsure) return true;
+    return next && begun && g.longest && scan.abstract(next) && !scan.ends(at).empty() && scan.no_longer_match(next) != kNone;
   }
   // A lexeme in `state` ends as `e` and byte `b` follows: may a lexeme that begins at `p` with that byte end in turn?
   bool may_follow(const Place& p, Id state, const Scanner::End& e, int b) {
@@ -254,6 +260,7 @@ class RuleLiveness : public Readings {
   // After the shortest match of `t` from `state` on, may whatever follows it or a terminal that ends with it come next?
   bool ends_apart(Id state, Id t) {
     Id together = terminals_at_shortest(state, t);
+    if (together == kNone) return false;
     std::vector<Id> all(chart.lists.begin(together), chart.lists.end(together));
     if (!std::binary_search(all.begin(), all.end(), t)) return false;  // others have a higher priority
     if (all.size() == 1 && separability_.separable[t]) return true;
@@ -262,10 +269,22 @@ class RuleLiveness : public Readings {
     return true;
   }
   // What ends together with the shortest match of `t` from `state` on.
+  // Of an abstract state: kNone if that depends on a text.
   Id terminals_at_shortest(Id state, Id t) {
+    if (re_.open(scan.residual(state, t)) && ends_alone(state, t)) return chart.lists.add({t});
+    if (re_.abstract(scan.residual(state, t))) return kNone;
     Id end = state;
     for (char b : re_.shortest(scan.residual(state, t))) end = scan.step(end, static_cast<unsigned char>(b));
+    if (end == Scanner::kUnsure) return kNone;
     return end && !scan.ends(end).empty() ? scan.ends(end)[0].terminals : chart.lists.add({t});
+  }
+  // Does no other terminal in `state` match what `t` matches?
+  bool ends_alone(Id state, Id t) {
+    std::vector<Id> parts(scan.begin(state), scan.end(state));
+    Id own = re_.outline(scan.residual(state, t));
+    for (std::size_t i = 0; i < parts.size(); i += 2)
+      if (parts[i] != t && re_.live(re_.conj({own, re_.outline(parts[i + 1])}))) return false;
+    return true;
   }
   // May the canonical continuation of `next` follow that match? If `t` ended alone, the static answer will do.
   bool apart_from(Id set, Id state, Id t, Id next) {
@@ -290,8 +309,13 @@ class RuleLiveness : public Readings {
     ByteSet out{};
     Id unless = g.terminals[terminal].unless;
     if (unless != kNone) out = separability_.alive(unless);
-    std::vector<Id> open{state};
-    std::unordered_set<Id> seen{state};
+    const Id from = scan.open(state) ? scan.outlined(state) : state;
+    const bool stops = re_.open(scan.residual(state, terminal)) && re_.stops(g.terminals[terminal].capture);
+    auto goes_on = [&](Id next) {  // but for what its outline says of a capture that has stopped
+      return !stops || scan.residual(next, terminal) == RegexStore::kEmpty || scan.end(next) - scan.begin(next) > 2;
+    };
+    std::vector<Id> open{from};
+    std::unordered_set<Id> seen{from};
     while (!open.empty()) {
       Id at = open.back();
       open.pop_back();
@@ -304,7 +328,7 @@ class RuleLiveness : public Readings {
       for (int b = 0; b < 256; ++b) {
         Id next = scan.step(at, b);
         if (!next) continue;
-        if (ends && g.longest) put(out, b);
+        if (ends && g.longest && goes_on(next)) put(out, b);
         if (scan.residual(next, terminal) != RegexStore::kEmpty && seen.insert(next).second) open.push_back(next);
       }
     }
@@ -319,7 +343,8 @@ class RuleLiveness : public Readings {
     if (it != can_end_.end()) return it->second;
     Meter::Apart apart(meter_);
     std::vector<std::pair<Id, Id>> open{{state, obligations}};
-    std::unordered_set<std::uint64_t> seen{key};
+    if (!g.captures.empty()) open[0] = {scan.outlined(state), scan.without_open(obligations)};
+    std::unordered_set<std::uint64_t> seen;
     bool found = false;
     while (!open.empty() && !found) {
       auto [at, asked] = open.back();
@@ -344,6 +369,7 @@ class RuleLiveness : public Readings {
     if (it != finals_.end()) return it->second;
     Meter::Apart apart(meter_);
     Finals found;
+    found.only = !scan.open(state);
     std::vector<Id> open{state};
     std::unordered_set<Id> seen{state};
     while (!open.empty() && found.only) {

@@ -23,6 +23,7 @@ class RuleMasks {
       : r_(reader), documents_(documents), trie_(trie), meter_(meter), store_(trie, vocabulary_size), views_(reader, store_, trie, meter),
         interiors_(reader, store_, views_, trie, meter) {
     roots_.assign(256, -1);
+    r_.regexes().reach = trie.longest;
     for (std::int32_t i = 0; i < trie_.all.size(); i = trie_.all.end[i]) roots_[trie_.all.byte[i]] = i;
   }
 

@@ -266,11 +266,15 @@ class RuleViews {
     }
   }
   void step(const Reading& x, int b, std::vector<Reading>& out, Learning& l, bool& afresh) {
-    Id next = r_.scan.step(x.state, b);
+    Id next = r_.scan.reduced(r_.scan.step(x.state, b));
+    if (r_.depends(x.state, next, x.inside)) {
+      afresh = true;  // depends on a text
+      return;
+    }
     if (next) {
       Id ways = r_.ways(next);
       if (ways && finishable(x.slot, ways, l)) out.push_back({x.slot, next, true});
-      else if (r_.in_newline(next, l.slots[static_cast<std::size_t>(x.slot)].layout)) afresh = true;  // depends on what it has read
+      else if (r_.in_newline(next, l.slots[static_cast<std::size_t>(x.slot)].layout) || r_.scan.abstract(next)) afresh = true;  // depends on what it has read
       else if (holds({kLive, x.slot, next}, l)) out.push_back({x.slot, next, true});
     }
     if (!x.inside) {
