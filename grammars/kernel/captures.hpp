@@ -43,7 +43,7 @@ class Residuals {
     texts_.emplace_back();
     text_ids_.emplace(std::string(), 0);
     for (const Capture& c : captures_) {
-      find_ends(c.group);
+      endings_.push_back(find_ends(c.group));
       starts_.push_back(possible(c) ? make(static_cast<Id>(starts_.size()), kBefore, 0, kNone, {c.before}) : RegexStore::kEmpty);
     }
   }
@@ -84,7 +84,7 @@ class Residuals {
   bool live(Id r) {
     if (r < kFirst) return re_.live(r);
     Entry e = view(r);
-    return e.asked == kNone || asked_distance(r) >= 0;
+    return e.asked == kNone || asked_byte(r) >= 0;
   }
   Id step(Id r, int b) {
     if (r < kFirst) return re_.step(r, b);
@@ -95,7 +95,8 @@ class Residuals {
   Id live_step(Id r, int b) {
     if (r < kFirst) return re_.live_step(r, b);
     Id next = step(r, b);
-    return next == kUnsure || next == RegexStore::kEmpty || live(next) ? next : RegexStore::kEmpty;
+    if (next == kUnsure || next == RegexStore::kEmpty || live(next)) return next;
+    return abstract(next) ? static_cast<Id>(kUnsure) : static_cast<Id>(RegexStore::kEmpty);
   }
   template <class F>
   void each_class(Id r, F&& f) {
@@ -107,7 +108,11 @@ class Residuals {
   std::int64_t distance(Id r) {
     if (r < kFirst) return re_.distance(r);
     Entry e = view(r);
-    if (e.phase == kRest) return e.asked == kNone ? places_distance(e) : asked_distance(r);
+    if (e.phase == kRest && e.asked != kNone) {
+      int b = asked_byte(r);
+      return b < 0 ? -1 : re_.weight(b) + distance(step(r, b));
+    }
+    if (e.phase == kRest) return places_distance(e);
     const Capture& c = captures_[static_cast<std::size_t>(e.capture)];
     std::int64_t text = e.phase == kGroup ? weight_of(texts_[static_cast<std::size_t>(e.text)], 0) : 0;
     std::int64_t rest = e.phase == kBefore ? ends_.at(c.group).weight : ends_.at(e.x[0]).weight, all = rest;
@@ -168,7 +173,7 @@ class Residuals {
     std::vector<Id> ways;
     for (std::size_t i = 0; i < e.x.size(); i += 2) {
       std::size_t k = static_cast<std::size_t>(e.x[i]) / 2;
-      if (e.x[i] % 2) ways.push_back(e.x[i + 1] ? RegexStore::kAll : re_.cat(c.group, outline_from(c, k + 1)));
+      if (e.x[i] % 2) ways.push_back(re_.cat(e.x[i + 1] ? endings_[static_cast<std::size_t>(e.capture)] : c.group, outline_from(c, k + 1)));
       else ways.push_back(re_.cat(e.x[i + 1], outline_after(c, k)));
     }
     return re_.alt(std::move(ways));
@@ -206,6 +211,7 @@ class Residuals {
  private:
   enum Phase : Id { kBefore, kGroup, kRest, kAnyGroup, kAnyRest };
   static constexpr Id kPlenty = INT32_MAX;  // room
+  static constexpr std::size_t kEndings = 32;
   static constexpr Id kAnyByte = 256;       // of which a text may begin
   // `text`: its number; of kAnyGroup the room for more of it, of kAnyRest its first byte. `asked`: a language that what
   // follows must begin with (kNone: any). `x`: the residual of `before` or of the group, or places (part, where) in order,
@@ -365,29 +371,15 @@ class Residuals {
     }
     return best;
   }
-  // Where the next character is restricted: by trying its bytes. -1: there is no way on.
-  std::int64_t asked_distance(Id r) {
-    std::int64_t best = -1;
-    each_asked(r, [&](int, std::int64_t n) { best = best < 0 ? n : std::min(best, n); });
-    return best;
-  }
+  // Where the next character is restricted, by trying its bytes: the least one after which there is a way on; -1 if there is none.
+  // A way on has at most the rest of that character before it.
   int asked_byte(Id r) {
-    std::int64_t best = -1;
-    int byte = -1;
-    each_asked(r, [&](int b, std::int64_t n) {
-      if (best < 0 || n < best) best = n, byte = b;
-    });
-    return byte;
-  }
-  template <class F>
-  void each_asked(Id r, F&& f) {
     for (int b = 0; b < 256; ++b) {
       Id next = step(r, b);
       if (next == RegexStore::kEmpty || next == kUnsure) continue;
-      bool still = next >= kFirst && view(next).asked != kNone;
-      std::int64_t n = still ? asked_distance(next) : abstract(next) ? 0 : distance(next);
-      if (n >= 0) f(b, re_.weight(b) + n);
+      if (next < kFirst || view(next).asked == kNone || asked_byte(next) >= 0) return b;
     }
+    return -1;
   }
 
   // ------------------------------------------------------------------ what is known of a capture
@@ -416,8 +408,9 @@ class Residuals {
       });
     }
   }
-  // For every residual of a group, the way to its nearest end: breadth first from the ends.
-  void find_ends(Id group) {
+  // For every residual of a group, the way to its nearest end: breadth first from the ends. Returns a language that holds all
+  // that texts of the group end with.
+  Id find_ends(Id group) {
     std::vector<Id> all, open;
     std::unordered_map<Id, std::vector<Id>> before;
     each_reachable(re_, meter_, group, [&](Id r) {
@@ -443,6 +436,7 @@ class Residuals {
         if (next != RegexStore::kEmpty && ends_.at(next).bytes + 1 == end.bytes) end.byte = b, end.weight = re_.weight(b) + ends_.at(next).weight;
       }
     }
+    return all.size() > kEndings ? static_cast<Id>(RegexStore::kAll) : re_.alt(all);
   }
   // Has it a text?
   bool possible(const Capture& c) {
@@ -461,7 +455,7 @@ class Residuals {
   RegexStore& re_;
   Meter& meter_;
   std::vector<Capture> captures_;
-  std::vector<Id> starts_;  // by capture
+  std::vector<Id> starts_, endings_;  // by capture
   std::unordered_map<Id, GroupEnd> ends_;  // by residual of a group
   std::int64_t farthest_ = 0;              // bytes to an end, the most of any
   ListStore entries_;

@@ -26,6 +26,7 @@ struct RuleInterior {
   const TokenSet* inside = nullptr;
   std::vector<Id> ways;  // `RuleReader::ways` of the lexer states in which tokens of `inside` end
   std::vector<std::pair<Id, TokenSet>> unsure;  // by the lexer state they lead to: tokens inside if that is live
+  std::vector<std::pair<Id, std::vector<std::int32_t>>> doubtful;  // by abstract state in `unsure`: nodes to step through if it is not
   std::vector<std::int32_t> afresh;             // nodes to step through: what they do depends on a line's indentation or on a text
   std::vector<RuleExit> exits;
   std::vector<RuleFork> forks;
@@ -73,6 +74,7 @@ class RuleInteriors {
     TokenSet inside;
     std::vector<Id> ways;
     std::vector<std::pair<Id, TokenSet>> unsure;
+    std::map<Id, std::vector<std::int32_t>> doubtful;
     std::vector<std::int32_t> afresh;
     Endings exits, forks;
   };
@@ -92,6 +94,7 @@ class RuleInteriors {
     std::vector<std::uint32_t> row = store_.row();
     std::set<Id> ways;
     std::map<Id, std::vector<const TokenSet*>> unsure;
+    std::map<Id, std::vector<std::int32_t>> doubtful;
     Endings exits, forks;
     for (std::int32_t i = 0; i < t.size(); i = t.end[i]) {
       Id next = r_.scan.reduced(r_.scan.step(from, t.byte[i]));
@@ -104,6 +107,7 @@ class RuleInteriors {
       store_.add(p.inside, row.data());
       ways.insert(p.ways.begin(), p.ways.end());
       for (auto& [state, tokens] : p.unsure) unsure[state].push_back(&tokens);
+      for (auto& [state, nodes] : p.doubtful) append(doubtful[state], nodes);
       out.afresh.insert(out.afresh.end(), p.afresh.begin(), p.afresh.end());
       for (auto& [ending, nodes] : p.exits) append(exits[ending], nodes);
       for (auto& [ending, nodes] : p.forks) append(forks[ending], nodes);
@@ -112,6 +116,7 @@ class RuleInteriors {
     out.inside = store_.kept(store_.packed(row));
     out.ways.assign(ways.begin(), ways.end());
     for (auto& [state, sets] : unsure) out.unsure.emplace_back(state, united(sets));
+    out.doubtful.assign(doubtful.begin(), doubtful.end());
     for (auto& [ending, nodes] : exits) out.exits.push_back({std::get<0>(ending), std::get<1>(ending), views_.view_of(nodes)});
     for (auto& [ending, nodes] : forks)
       out.forks.push_back({std::get<0>(ending), std::get<1>(ending), std::get<2>(ending), std::get<3>(ending), nodes});
@@ -137,6 +142,7 @@ class RuleInteriors {
     for (auto& [s, ids] : b.unsure)
       if (!ids.empty()) p.unsure.emplace_back(s, store_.packed(std::move(ids)));
     bytes_ += p.inside.bits.size() * 4 + p.inside.ids.size() * 4 + p.afresh.size() * 4 + p.ways.size() * 4 + 200;
+    for (auto& [s, nodes] : p.doubtful) bytes_ += 60 + nodes.size() * 4;
     for (auto& [s, tokens] : p.unsure) bytes_ += (tokens.bits.size() + tokens.ids.size()) * 4 + 60;
     for (Endings* e : {&p.exits, &p.forks})
       for (auto& [ending, nodes] : *e) bytes_ += 100 + nodes.size() * 4;
@@ -178,11 +184,12 @@ class RuleInteriors {
   bool stay(std::int32_t i, Id next, const Alternative& a, Building& out) {
     const TrieView& t = trie_.all;
     Id ways = a.phase == RuleReader::kLineStart ? -1 : r_.ways(next);
-    if (!ways && (r_.in_newline(next, a.layout) || r_.scan.abstract(next))) {
+    if (!ways && r_.in_newline(next, a.layout)) {
       out.part.afresh.push_back(i);
       return false;
     }
     if (ways > 0) out.ways.insert(ways);
+    if (!ways && r_.scan.abstract(next)) out.part.doubtful[next].push_back(i);
     std::vector<std::int32_t>& ids = ways ? out.ids : out.unsure[next];
     bool all = t.end[i] > i + kSmallSubtree && (trie_.subtree_signature[i] & ~views_.loops_of(next)) == 0;  // nothing below leaves `next`
     ids.insert(ids.end(), t.tokens.begin() + t.first[i], t.tokens.begin() + t.first[all ? t.end[i] : i + 1]);
@@ -219,6 +226,7 @@ class RuleInteriors {
   static std::size_t bytes_of(const RuleInterior& x) {
     std::size_t n = x.ways.size() * 4 + x.afresh.size() * 4 + x.exits.size() * sizeof(RuleExit);
     for (auto& [state, tokens] : x.unsure) n += (tokens.bits.size() + tokens.ids.size()) * 4 + 60;
+    for (auto& [state, nodes] : x.doubtful) n += 60 + nodes.size() * 4;
     for (const RuleFork& f : x.forks) n += sizeof(RuleFork) + f.nodes.size() * 4;
     return n;
   }

@@ -43,6 +43,7 @@ class RuleLiveness : public Readings {
   bool live(const Alternative& a) {
     if (a.phase == kFresh ? chart.dead(a.set) : a.phase != kEmbedded && !a.state) return false;
     if (plainly_live(a)) return true;
+    if (a.obligations && !g.captures.empty() && ends_in_time(a)) return true;
     if (a.obligations && a.phase == kInside && !lexeme_can_end(a.state, a.obligations)) return false;
     if (!a.obligations && a.phase == kInside && final_ends(a.state).only) {
       for (Id terminals : final_ends(a.state).terminals)
@@ -145,7 +146,9 @@ class RuleLiveness : public Readings {
   // Is `a`, a lexeme in progress without obligations, live by way of a match of `t`?
   bool plainly_ends(const Alternative& a, Id t) {
     if (separability_.all) return separability_.separable[t];
-    Id next = set_after_shortest(a.set, a.state, t);
+    Id together = terminals_at_shortest(a.state, t);
+    if (together == kNone) return false;
+    Id next = set_after_lexeme(a.set, t, together);
     return !chart.dead(next) && apart_from(a.set, a.state, t, next) && good(next);
   }
   // A set that the parser is in after the shortest match of `t` from `state` on, with whatever else ends there.
@@ -158,6 +161,28 @@ class RuleLiveness : public Readings {
   }
   bool plainly_goes_on(Id set) { return separability_.all || good(set); }
   bool is_separable(Id terminal) const { return separability_.separable[terminal]; }
+
+  // Is there a completion that is too short for any obligation to be broken? The canonical one has the bytes of the lexeme in
+  // progress and of a shortest derivation, and between two lexemes at most one that is ignored.
+  bool ends_in_time(const Alternative& a) {
+    if (!scan.fulfilled(a.obligations) || (a.phase != kFresh && a.phase != kInside)) return false;
+    Alternative free = a;
+    free.obligations = 0;
+    std::int64_t least = Rules::kInfinite;
+    if (a.phase == kFresh) {
+      if (plainly_live(free)) least = chart.cost(a.set);
+    } else {
+      std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
+      for (std::size_t i = 0; i < parts.size(); i += 2)
+        if (!(least <= re_.distance(parts[i + 1])) && plainly_ends(free, parts[i]))
+          least = std::min(least, re_.distance(parts[i + 1]) + chart.cost(set_after_shortest(a.set, a.state, parts[i])));
+    }
+    if (least >= Rules::kInfinite) return false;
+    std::int64_t space = 0;
+    for (std::size_t t = 0; t < g.terminals.size(); ++t)
+      if ((g.terminals[t].ignored || g.terminals[t].inside || g.spaces[t]) && g.terminals[t].cost < Rules::kInfinite) space = std::max(space, g.terminals[t].cost);
+    return scan.farther(a.obligations, (least + re_.weight('a')) * (1 + space));
+  }
 
   // ------------------------------------------------------------------ search
   // A lower bound of the bytes that finish `a`.
@@ -271,7 +296,7 @@ class RuleLiveness : public Readings {
   // What ends together with the shortest match of `t` from `state` on.
   // Of an abstract state: kNone if that depends on a text.
   Id terminals_at_shortest(Id state, Id t) {
-    if (re_.open(scan.residual(state, t)) && ends_alone(state, t)) return chart.lists.add({t});
+    if (re_.captured(scan.residual(state, t)) && ends_alone(state, t)) return chart.lists.add({t});
     if (re_.abstract(scan.residual(state, t))) return kNone;
     Id end = state;
     for (char b : re_.shortest(scan.residual(state, t))) end = scan.step(end, static_cast<unsigned char>(b));
@@ -281,6 +306,7 @@ class RuleLiveness : public Readings {
   // Does no other terminal in `state` match what `t` matches?
   bool ends_alone(Id state, Id t) {
     std::vector<Id> parts(scan.begin(state), scan.end(state));
+    if (parts.size() == 2) return true;
     Id own = re_.outline(scan.residual(state, t));
     for (std::size_t i = 0; i < parts.size(); i += 2)
       if (parts[i] != t && re_.live(re_.conj({own, re_.outline(parts[i + 1])}))) return false;
@@ -302,15 +328,16 @@ class RuleLiveness : public Readings {
   // Bytes that may extend a match of `terminal` from `state` on, given the terminals that compete there, and those that
   // what ends with it asks about: after any other byte all of that is taken.
   const ByteSet& extending(Id state, Id terminal) {
-    std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(terminal);
+    const bool stops = re_.captured(scan.residual(state, terminal)) && re_.stops(g.terminals[terminal].capture);
+    const bool alone = stops && scan.end(state) - scan.begin(state) == 2;  // then only what it forbids to follow counts
+    const Id from = alone ? Scanner::kDead : scan.captured(state) ? scan.outlined(state) : state;
+    std::uint64_t key = static_cast<std::uint64_t>(from) << 32 | static_cast<std::uint32_t>(2 * terminal + stops);
     auto it = extending_.find(key);
     if (it != extending_.end()) return it->second;
     Meter::Apart apart(meter_);
     ByteSet out{};
     Id unless = g.terminals[terminal].unless;
     if (unless != kNone) out = separability_.alive(unless);
-    const Id from = scan.open(state) ? scan.outlined(state) : state;
-    const bool stops = re_.open(scan.residual(state, terminal)) && re_.stops(g.terminals[terminal].capture);
     auto goes_on = [&](Id next) {  // but for what its outline says of a capture that has stopped
       return !stops || scan.residual(next, terminal) == RegexStore::kEmpty || scan.end(next) - scan.begin(next) > 2;
     };
@@ -338,13 +365,13 @@ class RuleLiveness : public Readings {
   // ------------------------------------------------------------------ lexemes under obligations
   // Is there a way to end the lexeme in progress that breaks no obligation, whatever the parser wants?
   bool lexeme_can_end(Id state, Id obligations) {
+    if (!g.captures.empty()) state = scan.outlined(state), obligations = scan.without_captures(obligations);  // no more than they can
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(obligations);
     auto it = can_end_.find(key);
     if (it != can_end_.end()) return it->second;
     Meter::Apart apart(meter_);
     std::vector<std::pair<Id, Id>> open{{state, obligations}};
-    if (!g.captures.empty()) open[0] = {scan.outlined(state), scan.without_open(obligations)};
-    std::unordered_set<std::uint64_t> seen;
+    std::unordered_set<std::uint64_t> seen{key};
     bool found = false;
     while (!open.empty() && !found) {
       auto [at, asked] = open.back();
@@ -369,7 +396,7 @@ class RuleLiveness : public Readings {
     if (it != finals_.end()) return it->second;
     Meter::Apart apart(meter_);
     Finals found;
-    found.only = !scan.open(state);
+    found.only = !scan.captured(state);
     std::vector<Id> open{state};
     std::unordered_set<Id> seen{state};
     while (!open.empty() && found.only) {

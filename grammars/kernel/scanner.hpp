@@ -65,22 +65,22 @@ class Scanner {
   Id reduced(Id state) {
     return rows_[static_cast<std::size_t>(state)] ? state : replaced(state, [&](Id r) { return re_.reduced(r); });
   }
-  // The state with regular languages for captures whose text is open.
+  // The state with regular languages for captures.
   Id outlined(Id state) {
-    return replaced(state, [&](Id r) { return re_.open(r) ? re_.outline(r) : r; });
+    return replaced(state, [&](Id r) { return re_.outline(r); });
   }
   // Is it without a text that decides what it can become?
   bool abstract(Id state) const {
     return any_part(state, [&](Id r) { return re_.abstract(r); });
   }
-  bool open(Id state) const {
-    return any_part(state, [&](Id r) { return re_.open(r); });
+  bool captured(Id state) const {
+    return any_part(state, [&](Id r) { return re_.captured(r); });
   }
-  // `list` without what captures of an open text ask for.
-  Id without_open(Id list) {
+  // `list` without what captures ask for.
+  Id without_captures(Id list) {
     std::vector<std::array<Id, 3>> kept;
     for (auto& e : entries(list))
-      if (!re_.open(e[1])) kept.push_back(e);
+      if (!re_.captured(e[1])) kept.push_back(e);
     return pack(std::move(kept));
   }
   // (terminal, residual) in turn.
@@ -143,6 +143,12 @@ class Scanner {
     for (const Id* p = lists.begin(list); p < lists.end(list); p += 3)
       if (*p == kMust || re_.live_step(p[1], b) != RegexStore::kEmpty) return true;
     return false;
+  }
+  // Do all words that obligations forbid have a distance greater than this?
+  bool farther(Id list, std::int64_t distance) {
+    for (const Id* p = lists.begin(list); p < lists.end(list); p += 3)
+      if (*p == kMust || re_.distance(p[1]) <= distance) return false;
+    return true;
   }
   // Drops memos that have grown too large.
   void trim() {
