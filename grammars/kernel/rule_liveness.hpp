@@ -162,26 +162,30 @@ class RuleLiveness : public Readings {
   bool plainly_goes_on(Id set) { return separability_.all || good(set); }
   bool is_separable(Id terminal) const { return separability_.separable[terminal]; }
 
-  // Is there a completion that is too short for any obligation to be broken? The canonical one has the bytes of the lexeme in
-  // progress and of a shortest derivation, and between two lexemes at most one that is ignored.
+  // Is there a completion that finishes the lexeme as its canonical one does and is then too short for any obligation to be
+  // broken? It has the bytes of a shortest derivation, and between two lexemes at most one that is ignored.
   bool ends_in_time(const Alternative& a) {
-    if (!scan.fulfilled(a.obligations) || (a.phase != kFresh && a.phase != kInside)) return false;
+    if (g.layout.on || !scan.fulfilled(a.obligations) || (a.phase != kFresh && a.phase != kInside)) return false;
     Alternative free = a;
     free.obligations = 0;
-    std::int64_t least = Rules::kInfinite;
-    if (a.phase == kFresh) {
-      if (plainly_live(free)) least = chart.cost(a.set);
-    } else {
-      std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
-      for (std::size_t i = 0; i < parts.size(); i += 2)
-        if (!(least <= re_.distance(parts[i + 1])) && plainly_ends(free, parts[i]))
-          least = std::min(least, re_.distance(parts[i + 1]) + chart.cost(set_after_shortest(a.set, a.state, parts[i])));
+    if (a.phase == kFresh) return plainly_live(free) && in_time(a.set, a.obligations);
+    std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
+    for (std::size_t i = 0; i < parts.size(); i += 2) {
+      if (!plainly_ends(free, parts[i])) continue;
+      Id asked = a.obligations;
+      for (char b : re_.shortest(parts[i + 1]))
+        if (asked != kNone) asked = scan.step_obligations(asked, static_cast<unsigned char>(b));
+      if (asked != kNone && scan.fulfilled(asked) && in_time(set_after_shortest(a.set, a.state, parts[i]), asked)) return true;
     }
-    if (least >= Rules::kInfinite) return false;
-    std::int64_t space = 0;
+    return false;
+  }
+  // Is the shortest completion of `set`, each lexeme apart from the next, shorter than all that obligations forbid?
+  bool in_time(Id set, Id obligations) {
+    std::int64_t bytes = chart.cost(set), space = 0;
+    if (!bytes || !obligations) return true;
     for (std::size_t t = 0; t < g.terminals.size(); ++t)
       if ((g.terminals[t].ignored || g.terminals[t].inside || g.spaces[t]) && g.terminals[t].cost < Rules::kInfinite) space = std::max(space, g.terminals[t].cost);
-    return scan.farther(a.obligations, (least + re_.weight('a')) * (1 + space));
+    return bytes < Rules::kInfinite && scan.farther(obligations, (bytes + re_.weight('a')) * (1 + space));
   }
 
   // ------------------------------------------------------------------ search
