@@ -38,7 +38,9 @@ class DelimitedRules(Rules):
         lazy = t.lazy and self.longest
         pattern = t.pattern if lazy else t.pattern + t.tail
         found = {
-            n for n in range(1, len(text) - at + 1) if matches(pattern, t.most, text[at : at + n]) and self.may_end(t, text[at + n :])
+            n
+            for n in range(1, len(text) - at + 1)
+            if matches(pattern, t.most, text[at : at + n]) and self.may_end(t, text[at + n :])
         }
         if lazy and found:
             least = min(found)
@@ -59,7 +61,9 @@ class DelimitedRules(Rules):
         heads = sorted({0} | {h for h, _ in self.rules} | {s for _, b in self.rules for is_t, s in b if not is_t})
         lines = []
         for h in heads:
-            ways = [" ".join(f"T{s}" if is_t else f"n{s}" for is_t, s in b) or '""' for head, b in self.rules if head == h]
+            ways = [
+                " ".join(f"T{s}" if is_t else f"n{s}" for is_t, s in b) or '""' for head, b in self.rules if head == h
+            ]
             lines.append(f"n{h}: " + " | ".join(ways or ["n0 NOTHING"]))
         for name, t in zip(names, self.terminals, strict=True):
             tail = t.tail if isinstance(t, Delimited) else ""
@@ -101,7 +105,11 @@ def random_delimited(rng: random.Random, triples: bool) -> DelimitedRules:
         priority = 1 if rng.random() < 0.15 else 0
         found.append(Delimited(pattern, unless, priority, lazy=not greedy, tail=tail))
     most = rng.choice([1, 2, 3]) if rng.random() < 0.3 else 255
-    terminals = [Delimited(t.pattern, t.unless, t.priority, None, t.lazy, t.tail, most) for t in found if isinstance(t, Delimited)]
+    terminals = [
+        Delimited(t.pattern, t.unless, t.priority, None, t.lazy, t.tail, most)
+        for t in found
+        if isinstance(t, Delimited)
+    ]
     plain: list[Lexeme] = [*terminals]
     for pattern in rng.sample(PLAIN_TRIPLES if triples else PLAIN, rng.randint(1, 2)):
         unless = rng.choice(["a", "b", "ab"]) if rng.random() < 0.1 else None

@@ -84,9 +84,10 @@ def capture(parts: Parts, table: Table, limits: Limits, longest: bool) -> Ending
 
 def _row(parts: Parts, table: Table) -> _Row:
     """The parts with the group's regex in the place of the group and of the repetitions of its text."""
-    at = next(i for i, p in enumerate(parts) if isinstance(p, Group))
-    group = parts[at]
-    assert isinstance(group, Group)
+    groups = [(i, p) for i, p in enumerate(parts) if isinstance(p, Group)]
+    if len(groups) > 1:
+        raise UnsupportedFeature(f"{_WHAT}: a terminal may hold one such group on any way through it")
+    at, group = groups[0]
     text = _lower((group.body,), table)
     marks: dict[int, Lowered] = {}
     for i, p in enumerate(parts):

@@ -59,25 +59,26 @@ def expand_references(node: Node, source: str, nodes: int, captures: bool = Fals
 class _Expansion:
     def __init__(self, node: Node, source: str, nodes: int, captures: bool) -> None:
         self.source, self.limit, self.made, self.captures = source, nodes, 0, captures
+        self.kept: set[int] = set()  # groups that stay in the tree
         self.referenced = {n.number for n in _below(node) if isinstance(n, Reference)}
 
     def unsupported(self, what: str, node: Group | Reference) -> UnsupportedFeature:
         return UnsupportedFeature(what, source=self.source, span=node.span)
 
-    def resolve(self, node: Node, texts: Mapping[int, Word | None]) -> Node:
+    def resolve(self, node: Node, texts: Mapping[int, Word]) -> Node:
         """`node` with the groups in `texts` known. Recursive in groups within groups, which the parser bounds."""
         self.made += 1
         if self.made > self.limit:
             raise LimitExceeded(self.made, self.limit, "nodes of a regex, written once for each text of its groups")
         if isinstance(node, Reference):
-            if node.number not in texts or texts[node.number] is None:
+            if node.number not in texts:
                 message = "a back-reference is supported in the sequence in which its group stands, after it, only"
-                if node.number in texts:
+                if node.number in self.kept:
                     message = (
                         f"{_MANY} is supported in the sequence of the group itself, not in a repetition or alternative"
                     )
                 raise self.unsupported(message, node)
-            return _text(texts[node.number] or (), node)
+            return _text(texts[node.number], node)
         if isinstance(node, Group):
             return self.resolve(node.body, texts)
         if isinstance(node, Concat):
@@ -101,17 +102,17 @@ class _Expansion:
             else:
                 yield inner
 
-    def sequence(self, parts: list[Node], texts: Mapping[int, Word | None], depth: int = 0) -> Node:
+    def sequence(self, parts: list[Node], texts: Mapping[int, Word], depth: int = 0, kept: int = 0) -> Node:
         done: list[Node] = []
         for i, part in enumerate(parts):
             if not isinstance(part, Group) or part.number not in self.referenced:
-                kept = isinstance(part, Reference) and part.number in texts and texts[part.number] is None
-                done.append(part if kept else self.resolve(part, texts))
+                own = isinstance(part, Reference) and part.number == kept
+                done.append(part if own else self.resolve(part, texts))
                 continue
             body = self.resolve(part.body, texts)
-            if self.captures and None not in texts.values() and not _asserts(body) and _words(body) is None:
+            if self.captures and not kept and not _asserts(body) and _words(body) is None:
                 done.append(replace(part, body=body))
-                texts = {**texts, part.number: None}
+                self.kept.add(kept := part.number)
                 continue
             words = self.words(part, body)
             if len(words) == 1:
@@ -120,7 +121,7 @@ class _Expansion:
                 continue
             if depth == DEPTH:  # 2 ** DEPTH copies at least
                 raise LimitExceeded(depth + 1, DEPTH, "groups with back-references in a row")
-            rest = [self.sequence(parts[i + 1 :], {**texts, part.number: w}, depth + 1) for w in words]
+            rest = [self.sequence(parts[i + 1 :], {**texts, part.number: w}, depth + 1, kept) for w in words]
             copies = (sequence((*_characters(w), r)) for w, r in zip(words, rest, strict=True))
             return sequence((*done, Union(tuple(copies))))
         return sequence(done)

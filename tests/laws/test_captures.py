@@ -58,7 +58,10 @@ def state(automaton: constrain.TokenAutomaton, rules: DelimitedRules, longest: b
     assert got == want, (rules, longest, text, got, want)
     rest = text.encode()
     while rest:
-        token = max((i for i, t in enumerate(vocabulary.tokens) if t and rest.startswith(t)), key=lambda i: len(vocabulary.tokens[i] or b""))
+        token = max(
+            (i for i, t in enumerate(vocabulary.tokens) if t and rest.startswith(t)),
+            key=lambda i: len(vocabulary.tokens[i] or b""),
+        )
         assert other.advance(token)
         rest = rest[len(vocabulary.tokens[token] or b"") :]
     assert other.state == matcher.state and (other.mask() == mask).all()
