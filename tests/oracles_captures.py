@@ -86,8 +86,9 @@ PAIRS = [
     r"(?P<d>a+)b(?P=d)b[ab]*?(?P=d)", r"(?P<d>a+)ba*?(?P=d)b", r"(?P<d>(aa)+)b[ab]*?b(?P=d)", r"bb?(?P<d>a+)b[ab]*?b(?P=d)",
 ]  # fmt: skip
 TRIPLES = [
-    r"(?P<d>[ab]+)x[abx]*?x(?P=d)", r"x(?P<d>[ab]*)x[abx]*?x(?P=d)", r"x(?P<d>[ab]+)x[abx]*?(?P=d)x", r"(?P<d>b[ab]*)x[ab]*?(?P=d)",
-    r"a?x(?P<d>(ab|b)+)x[abx]*?b(?P=d)", r"x(?P<d>[ab]+)x(?P=d)[abx]*?(?P=d)", r"x(?P<d>a*)[bx][abx]*?x(?P=d)x",
+    r"(?P<d>[ab]+)x[abx]*?x(?P=d)", r"x(?P<d>[ab]*)x[abx]*?x(?P=d)", r"x(?P<d>[ab]+)x[abx]*?(?P=d)x",
+    r"(?P<d>b[ab]*)x[ab]*?(?P=d)", r"a?x(?P<d>(ab|b)+)x[abx]*?b(?P=d)",
+    r"x(?P<d>[ab]+)x(?P=d)[abx]*?(?P=d)", r"x(?P<d>a*)[bx][abx]*?x(?P=d)x",
 ]  # fmt: skip
 GREEDY = [r"x(?P<d>[ab]+)x[ab]*x(?P=d)", r"x(?P<d>[ab]+)x[abx]*x(?P=d)", r"(?P<d>a+)b+(?P=d)"]
 PLAIN = ["a", "b", "ab", "a+", "[ab]", "b?a", "a*b", "bb?", "ba", "(ab)+"]
@@ -96,21 +97,16 @@ PLAIN_TRIPLES = [*PLAIN, "x", "x+", "[abx]", "xa", "x[ab]x", "ax"]
 
 def random_delimited(rng: random.Random, triples: bool) -> DelimitedRules:
     """One or two captures and one or two other terminals in small random rules."""
-    found: list[Lexeme] = []
+    most = rng.choice([1, 2, 3]) if rng.random() < 0.3 else 255
+    terminals: list[Lexeme] = []
     for _ in range(rng.choice([1, 1, 2])):
         greedy = triples and rng.random() < 0.15
         pattern = rng.choice(GREEDY if greedy else TRIPLES if triples else PAIRS)
-        unless = rng.choice(["a", "b", "[ab]"]) if rng.random() < 0.2 else None
+        unless = rng.choice(["a", "b"]) if rng.random() < 0.15 else None
         tail = rng.choice(["a*", "b?", "(ab)*"]) if not greedy and unless is None and rng.random() < 0.15 else ""
         priority = 1 if rng.random() < 0.15 else 0
-        found.append(Delimited(pattern, unless, priority, lazy=not greedy, tail=tail))
-    most = rng.choice([1, 2, 3]) if rng.random() < 0.3 else 255
-    terminals = [
-        Delimited(t.pattern, t.unless, t.priority, None, t.lazy, t.tail, most)
-        for t in found
-        if isinstance(t, Delimited)
-    ]
-    plain: list[Lexeme] = [*terminals]
+        terminals.append(Delimited(pattern, unless, priority, lazy=not greedy, tail=tail, most=most))
+    plain = [*terminals]
     for pattern in rng.sample(PLAIN_TRIPLES if triples else PLAIN, rng.randint(1, 2)):
         unless = rng.choice(["a", "b", "ab"]) if rng.random() < 0.1 else None
         plain.append(Lexeme(pattern, unless, rng.choice([0, 0, 1]) if rng.random() < 0.2 else 0))
