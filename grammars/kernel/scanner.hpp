@@ -208,6 +208,7 @@ class Scanner {
   }
   // Of a state that a text belongs to, of which there is no end: without a row.
   Id textual_step(Id state, int b) {
+    meter_.charge(8);
     std::uint64_t key = static_cast<std::uint64_t>(state) << 8 | static_cast<std::uint64_t>(b);
     if (const Id* known = textual_steps_.find(key)) return *known;
     Id made = find_step_of(state, b);
