@@ -396,11 +396,11 @@ class RuleLiveness : public Readings {
     std::vector<Id> terminals;
   };
   const Finals& final_ends(Id state) {
+    if (scan.captured(state)) return not_only_;  // its states have no end
     auto it = finals_.find(state);
     if (it != finals_.end()) return it->second;
     Meter::Apart apart(meter_);
     Finals found;
-    found.only = !scan.captured(state);
     std::vector<Id> open{state};
     std::unordered_set<Id> seen{state};
     while (!open.empty() && found.only) {
@@ -432,6 +432,7 @@ class RuleLiveness : public Readings {
   std::unique_ptr<Finishing> finishing_;  // where not all terminals are separable
   std::vector<Id> ways_;  // by lexer state
   std::unordered_map<Id, Finals> finals_;
+  Finals not_only_{false, {}};
   WordTable<Good> good_;  // by set
   WordTable<bool> finishable_;
   std::unordered_map<std::uint64_t, bool> can_end_;

@@ -88,10 +88,8 @@ class RuleMasks {
     Meter::Apart apart(meter_);
     ++stats_.judgements;
     std::vector<std::uint32_t> row = store_.row();
-    std::vector<std::int32_t> outer;
-    outer.swap(missing_);
+    Aside aside(missing_);
     make(a, row.data());
-    missing_.swap(outer);
     return *(masks_[id] = store_.kept(store_.packed(row)));
   }
   // The mask of a configuration whose alternatives are read together, because some are under obligations that captures
@@ -105,11 +103,18 @@ class RuleMasks {
     for (const Alternative& a : all)
       if (!a.obligations) store_.add(mask(a), row.data());
     for (const Alternative& a : all) {
+      Aside aside(missing_);
       if (a.obligations) make(a, row.data());
-      missing_.clear();
     }
     return *(together_[c] = store_.kept(store_.packed(row)));
   }
+  // While alive, what is missing is that of another row.
+  struct Aside {
+    explicit Aside(std::vector<std::int32_t>& missing) : missing_(missing) { outer_.swap(missing); }
+    ~Aside() { missing_.swap(outer_); }
+    std::vector<std::int32_t>& missing_;
+    std::vector<std::int32_t> outer_;
+  };
   // Notes which tokens of `most` are not in `row`, so that subtrees without any are not visited.
   void find_missing(const std::uint32_t* row, const std::uint32_t* most) {
     const std::vector<std::int32_t>& tokens = trie_.all.tokens;
