@@ -4,6 +4,7 @@ Front ends (Lark, GBNF) reduce everything they have to this: repetitions become 
 embedded schemas become terminals of their own kind. Symbols are handles of one `Cfg`; nothing in it depends on a vocabulary.
 
 Terminals
+    captured a text that repeats one which it chose itself: before, a text of the group, and that text again after each piece
     regex    a regular language, not nullable under "longest"; `unless`: a regex of which no match may follow the terminal
              (a trailing negative lookahead); `priority`: of the terminals that match longest, only those of the highest
              priority go to the parser ("longest" only)
@@ -49,10 +50,10 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """`kind`: "regex", "json" or "special"; `node`: of the table (regex, JSON), or the index of the blob with the name."""
+    """`node`: of the table (regex, JSON; captured: a CAPTURE node), or the index of the blob with the name (special)."""
 
     name: str
-    kind: Literal["regex", "json", "special", "layout", "never"]
+    kind: Literal["regex", "captured", "json", "special", "layout", "never"]
     node: int
     unless: int | None = None
     priority: int = 0
@@ -109,8 +110,9 @@ class Cfg:
     skips: dict[Symbol, tuple[frozenset[Symbol], frozenset[Symbol]]] = field(default_factory=dict)
 
     def terminal(self, name: str, regex: int, unless: int | None = None, priority: int = 0) -> Symbol:
-        """A terminal that matches the regex node `regex`, where no match of `unless` follows."""
-        return self.add(Terminal(name, "regex", regex, unless, priority))
+        """A terminal that matches the regex node `regex` (or a CAPTURE node), where no match of `unless` follows."""
+        captured = self.table.nodes[regex][0] == Op.CAPTURE
+        return self.add(Terminal(name, "captured" if captured else "regex", regex, unless, priority))
 
     def json(self, name: str, root: int) -> Symbol:
         """A terminal that matches the JSON documents of the node `root` (of kind JSON)."""
@@ -140,7 +142,7 @@ class Cfg:
 
     def finish(self, start: Symbol, lexing: Lexing, spacing: Sequence[tuple[Symbol, Symbol]] = ()) -> int:
         """Return the id of the GRAMMAR node. O(size). `spacing`: see `passes/find_spacing.py`."""
-        kinds = {"regex": 0, "json": 1, "special": 2, "layout": 3, "never": 4}
+        kinds = {"regex": 0, "captured": 0, "json": 1, "special": 2, "layout": 3, "never": 4}
         x: list[int] = [
             int(lexing == "longest"),
             self._code(start),

@@ -56,6 +56,7 @@ class Op(IntEnum):
     AUTOMATON = 9  # blob (class of each byte), states, classes, the state after each (state, class); only for PATH
     PATH = 10  # automaton id, from, to: the strings that take the automaton from one state to another
     OUTSIDE = 11  # blob: the texts of a context-free grammar, packed with its table; stands in strings of values only
+    CAPTURE = 12  # regex ids before, group, after; most bytes of the group's text, lazy; pieces: `lark/captures.py`; a terminal
 
     # Boolean operations, on operands of one algebra
     AND = 16  # ids; no operand: everything (needs a value operand to fix the algebra, so never empty)
@@ -312,6 +313,8 @@ def _renumbered(op: Op, x: list[int], new: Sequence[int], blob: Callable[[int], 
         return [blob(x[0]), *x[1:]]
     if op in (Op.REPEAT, Op.JSON, Op.PATH):
         return [new[x[0]], *x[1:]]
+    if op == Op.CAPTURE:
+        return [*(new[c] for c in x[:3]), *x[3:5], *(new[c] for c in x[5:])]
     if op == Op.ITEMS:
         return [x[0], *(new[c] for c in x[1:])]
     if op == Op.ITEM_COUNT:

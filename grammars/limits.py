@@ -15,6 +15,7 @@ class Limits:
     compile_work: kernel steps of compilation: derivatives, search nodes and chart items, added up.
     mask_work: the same for one mask, advance or witness.
     number_digits: digits of a JSON number in all; exponent_digits: of its exponent.
+    delimiter_bytes: of a delimiter that a text chooses, which a back-reference repeats; longer ones are not in the language.
     """
 
     source_bytes: int = 16 << 20
@@ -24,6 +25,7 @@ class Limits:
     mask_work: int = 20_000_000
     number_digits: int = 128
     exponent_digits: int = 4
+    delimiter_bytes: int = 255
 
 
 DEFAULT_LIMITS = Limits()

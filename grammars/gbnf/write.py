@@ -118,6 +118,8 @@ class _Rules:
         for t in self.cfg.terminals:
             if t.unless is not None:
                 raise UnsupportedFeature(f"GBNF cannot say what may not follow the terminal {t.name}")
+            if t.kind == "captured":
+                raise UnsupportedFeature(f"GBNF cannot repeat a text that the terminal {t.name} chose")
             if t.kind == "json":
                 raise UnsupportedFeature("a JSON Schema has no exact form in GBNF")
         self.skip = ""

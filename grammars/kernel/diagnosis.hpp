@@ -26,7 +26,7 @@ namespace detail {
 
 // The terminals of lexemes in progress in a configuration, by whether a byte began them or went on with them.
 inline void take_terminals(RuleReader& r, Id before, Id after, int b, std::vector<bool>& reading, std::vector<bool>& next) {
-  RegexStore& re = r.regexes();
+  Residuals& re = r.regexes();
   std::vector<bool> taken(r.g.terminals.size(), false);
   for (const Readings::Alternative& a : r.alternatives(after)) {
     if (a.phase == Readings::kEmbedded) taken[r.document(a).terminal] = true;

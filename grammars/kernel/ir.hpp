@@ -6,7 +6,7 @@ namespace constrain {
 
 enum Op : std::int64_t {
   kOpEmpty = 0, kOpEpsilon = 1, kOpBytes = 2, kOpClass = 3, kOpConcat = 4, kOpRepeat = 5, kOpLiteral = 6, kOpStrings = 7, kOpText = 8,
-  kOpAutomaton = 9, kOpPath = 10, kOpOutside = 11,
+  kOpAutomaton = 9, kOpPath = 10, kOpOutside = 11, kOpCapture = 12,
   kOpAnd = 16, kOpOr = 17, kOpNot = 18, kOpOneOf = 19, kOpTrue = 24, kOpFalse = 25,
   kOpAtLeast = 32, kOpMoreThan = 33, kOpMultipleOf = 34, kOpIntegral = 35,
   kOpItems = 40, kOpItemCount = 41, kOpUnique = 42, kOpUnevaluatedItems = 43,

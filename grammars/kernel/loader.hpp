@@ -52,6 +52,7 @@ class Loader {
     return d;
   }
   const PackedNode& node(Id i) const { return nodes_[i]; }
+  bool is(std::int64_t node, Op op) const { return node >= 0 && node < static_cast<std::int64_t>(nodes_.size()) && nodes_[static_cast<std::size_t>(node)].op == op; }
   Id regex(std::int64_t operand) const {
     Id i = check(operand);
     if (types_[i] == kConstant) return ids_[i] == FormulaStore::kTrue ? v_.re.text() : RegexStore::kEmpty;
@@ -176,7 +177,7 @@ class Loader {
         return set(kObjectType, x[0] <= 0 ? FormulaStore::kTrue : v_.count_atom(bound(x[0]), x[1] < 0 ? kNone : regex(x[1]), value(x[2])));
       case kOpValue: return set(kValueType, record(n));
       case kOpReserved: return;
-      case kOpJson: case kOpGrammar: return set(kRoot, 0);
+      case kOpJson: case kOpGrammar: case kOpCapture: return set(kRoot, 0);
       case kOpSequence: case kOpChoice: throw SourceError(1, "sequences and choices of documents");
       default: bad("an unknown node kind");
     }

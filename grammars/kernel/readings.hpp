@@ -25,7 +25,7 @@ class Readings {
   Rules g;
 
  protected:
-  RegexStore& re_;
+  Residuals re_;
   Meter& meter_;
 
  public:
@@ -36,12 +36,14 @@ class Readings {
   // `documents`: the reader of embedded JSON documents and, by terminal, what they are; `specials`: token ids by terminal.
   Readings(Rules rules, RegexStore& re, Meter& meter, Reader* documents, std::unordered_map<Id, Document> roots,
            std::unordered_map<std::int32_t, std::vector<Id>> specials)
-      : g(std::move(rules)), re_(re), meter_(meter), chart(g, meter), scan(g, re, chart, meter), layouts(g.layout), documents_(documents),
-        roots_(std::move(roots)), specials_(std::move(specials)) {
+      : g(std::move(rules)), re_(re, meter, g.captures), meter_(meter), chart(g, meter), scan(g, re_, chart, meter), layouts(g.layout),
+        documents_(documents), roots_(std::move(roots)), specials_(std::move(specials)) {
+    for (Terminal& t : g.terminals)
+      if (t.capture != kNone) t.regex = re_.start(t.capture), t.outline = re_.outline_of(t.capture);
     starts_of_documents();
   }
 
-  RegexStore& regexes() { return re_; }
+  Residuals& regexes() { return re_; }
   bool has_specials() const { return !specials_.empty(); }
   const std::unordered_map<std::int32_t, std::vector<Id>>& specials() const { return specials_; }
   Id intern(const Alternative& a) { 
@@ -192,6 +194,7 @@ class Readings {
     Kept states(scan.count()), obligations(scan.lists.count()), indentations(layouts.count()), documents(embedded_.size());
     std::vector<Id> sets;
     for (Kept* k : {&states, &obligations, &indentations}) k->mark(0);
+    states.mark(Scanner::kUnsure);
     kept.each([&](Id id) {
       if (!id) return;  // the empty list
       Alternative a = alternative(id);

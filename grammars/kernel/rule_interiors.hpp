@@ -26,7 +26,8 @@ struct RuleInterior {
   const TokenSet* inside = nullptr;
   std::vector<Id> ways;  // `RuleReader::ways` of the lexer states in which tokens of `inside` end
   std::vector<std::pair<Id, TokenSet>> unsure;  // by the lexer state they lead to: tokens inside if that is live
-  std::vector<std::int32_t> afresh;             // nodes to step through, whose liveness depends on a line's indentation
+  std::vector<std::pair<Id, std::vector<std::int32_t>>> doubtful;  // by abstract state in `unsure`: nodes to step through if it is not
+  std::vector<std::int32_t> afresh;             // nodes to step through: what they do depends on a line's indentation or on a text
   std::vector<RuleExit> exits;
   std::vector<RuleFork> forks;
 };
@@ -42,7 +43,8 @@ class RuleInteriors {
 
   // Of an alternative without obligations that is in no document. The reference holds until `clear`.
   const RuleInterior& of(const Alternative& a) {
-    std::uint64_t key = key_of(a.state, a);
+    const Id state = r_.scan.reduced(a.state);
+    std::uint64_t key = key_of(state, a);
     auto it = interiors_.find(key);
     if (it != interiors_.end()) {
       ++hits;
@@ -51,7 +53,7 @@ class RuleInteriors {
     ++built;
     Meter::Apart apart(meter_);
     auto made = std::make_unique<RuleInterior>();
-    assemble(a, *made);
+    assemble(state, a, *made);
     return *(interiors_[key] = std::move(made));
   }
   // What was read of a newline lexeme, by its number.
@@ -72,6 +74,7 @@ class RuleInteriors {
     TokenSet inside;
     std::vector<Id> ways;
     std::vector<std::pair<Id, TokenSet>> unsure;
+    std::map<Id, std::vector<std::int32_t>> doubtful;
     std::vector<std::int32_t> afresh;
     Endings exits, forks;
   };
@@ -86,19 +89,25 @@ class RuleInteriors {
   std::uint64_t key_of(Id state, const Alternative& a) const {
     return static_cast<std::uint64_t>(state) << 2 | static_cast<std::uint64_t>(a.phase == RuleReader::kLineStart) << 1 | r_.layouts.inside(a.layout);
   }
-  void assemble(const Alternative& a, RuleInterior& out) {
+  void assemble(Id from, const Alternative& a, RuleInterior& out) {
     const TrieView& t = trie_.all;
     std::vector<std::uint32_t> row = store_.row();
     std::set<Id> ways;
     std::map<Id, std::vector<const TokenSet*>> unsure;
+    std::map<Id, std::vector<std::int32_t>> doubtful;
     Endings exits, forks;
     for (std::int32_t i = 0; i < t.size(); i = t.end[i]) {
-      Id next = r_.scan.step(a.state, t.byte[i]);
+      Id next = r_.scan.reduced(r_.scan.step(from, t.byte[i]));
       if (!next) continue;
+      if (next == Scanner::kUnsure) {
+        out.afresh.push_back(i);
+        continue;
+      }
       const Part& p = part(i, next, a);
       store_.add(p.inside, row.data());
       ways.insert(p.ways.begin(), p.ways.end());
       for (auto& [state, tokens] : p.unsure) unsure[state].push_back(&tokens);
+      for (auto& [state, nodes] : p.doubtful) append(doubtful[state], nodes);
       out.afresh.insert(out.afresh.end(), p.afresh.begin(), p.afresh.end());
       for (auto& [ending, nodes] : p.exits) append(exits[ending], nodes);
       for (auto& [ending, nodes] : p.forks) append(forks[ending], nodes);
@@ -107,6 +116,7 @@ class RuleInteriors {
     out.inside = store_.kept(store_.packed(row));
     out.ways.assign(ways.begin(), ways.end());
     for (auto& [state, sets] : unsure) out.unsure.emplace_back(state, united(sets));
+    out.doubtful.assign(doubtful.begin(), doubtful.end());
     for (auto& [ending, nodes] : exits) out.exits.push_back({std::get<0>(ending), std::get<1>(ending), views_.view_of(nodes)});
     for (auto& [ending, nodes] : forks)
       out.forks.push_back({std::get<0>(ending), std::get<1>(ending), std::get<2>(ending), std::get<3>(ending), nodes});
@@ -132,6 +142,7 @@ class RuleInteriors {
     for (auto& [s, ids] : b.unsure)
       if (!ids.empty()) p.unsure.emplace_back(s, store_.packed(std::move(ids)));
     bytes_ += p.inside.bits.size() * 4 + p.inside.ids.size() * 4 + p.afresh.size() * 4 + p.ways.size() * 4 + 200;
+    for (auto& [s, nodes] : p.doubtful) bytes_ += 60 + nodes.size() * 4;
     for (auto& [s, tokens] : p.unsure) bytes_ += (tokens.bits.size() + tokens.ids.size()) * 4 + 60;
     for (Endings* e : {&p.exits, &p.forks})
       for (auto& [ending, nodes] : *e) bytes_ += 100 + nodes.size() * 4;
@@ -151,8 +162,13 @@ class RuleInteriors {
       Id next = state;
       if (i != root) {
         Id at = stack.back().state;
-        next = r_.scan.step(at, t.byte[i]);
-        if (a.phase == RuleReader::kLineStart || !r_.scan.ends(at).empty()) leave(i, at, next, a, out);
+        next = r_.scan.reduced(r_.scan.step(at, t.byte[i]));
+        if (r_.depends(at, next, true)) {
+          out.part.afresh.push_back(i);
+          next = 0;
+        } else if (a.phase == RuleReader::kLineStart || !r_.scan.ends(at).empty()) {
+          leave(i, at, next, a, out);
+        }
       }
       if (!next || !stay(i, next, a, out)) {
         i = t.end[i];
@@ -173,6 +189,7 @@ class RuleInteriors {
       return false;
     }
     if (ways > 0) out.ways.insert(ways);
+    if (!ways && r_.scan.abstract(next)) out.part.doubtful[next].push_back(i);
     std::vector<std::int32_t>& ids = ways ? out.ids : out.unsure[next];
     bool all = t.end[i] > i + kSmallSubtree && (trie_.subtree_signature[i] & ~views_.loops_of(next)) == 0;  // nothing below leaves `next`
     ids.insert(ids.end(), t.tokens.begin() + t.first[i], t.tokens.begin() + t.first[all ? t.end[i] : i + 1]);
@@ -209,6 +226,7 @@ class RuleInteriors {
   static std::size_t bytes_of(const RuleInterior& x) {
     std::size_t n = x.ways.size() * 4 + x.afresh.size() * 4 + x.exits.size() * sizeof(RuleExit);
     for (auto& [state, tokens] : x.unsure) n += (tokens.bits.size() + tokens.ids.size()) * 4 + 60;
+    for (auto& [state, nodes] : x.doubtful) n += 60 + nodes.size() * 4;
     for (const RuleFork& f : x.forks) n += sizeof(RuleFork) + f.nodes.size() * 4;
     return n;
   }

@@ -17,7 +17,7 @@ class RuleLiveness : public Readings {
  public:
   RuleLiveness(Rules rules, RegexStore& re, Meter& meter, Reader* documents, std::unordered_map<Id, Document> roots,
                std::unordered_map<std::int32_t, std::vector<Id>> specials)
-      : Readings(std::move(rules), re, meter, documents, std::move(roots), std::move(specials)), separability_(g, re, meter) {
+      : Readings(std::move(rules), re, meter, documents, std::move(roots), std::move(specials)), separability_(g, re_, meter) {
     separability_.find(std::unordered_map<Id, ByteSet>(document_starts_.begin(), document_starts_.end()));
     if (!separability_.all) finishing_ = std::make_unique<Finishing>(g, chart, separability_, meter);
   }
@@ -43,6 +43,7 @@ class RuleLiveness : public Readings {
   bool live(const Alternative& a) {
     if (a.phase == kFresh ? chart.dead(a.set) : a.phase != kEmbedded && !a.state) return false;
     if (plainly_live(a)) return true;
+    if (a.obligations && !g.captures.empty() && ends_in_time(a)) return true;
     if (a.obligations && a.phase == kInside && !lexeme_can_end(a.state, a.obligations)) return false;
     if (!a.obligations && a.phase == kInside && final_ends(a.state).only) {
       for (Id terminals : final_ends(a.state).terminals)
@@ -71,7 +72,7 @@ class RuleLiveness : public Readings {
     for (std::size_t i = 0; i < parts.size(); i += 2)
       if (separability_.all ? separability_.separable[parts[i]] : ends_apart(state, parts[i])) found.emplace_back(g.terminals[parts[i]].cost, parts[i]);
     std::sort(found.begin(), found.end());
-    for (auto& f : found) ordered.push_back(f.second), ordered.push_back(terminals_at_shortest(state, f.second));
+    for (auto& f : found) ordered.push_back(f.second), ordered.push_back(separability_.all ? 0 : terminals_at_shortest(state, f.second));
     if (state >= static_cast<Id>(ways_.size())) ways_.resize(static_cast<std::size_t>(state) + 64, kNone);
     return ways_[static_cast<std::size_t>(state)] = chart.lists.add(ordered);
   }
@@ -95,6 +96,12 @@ class RuleLiveness : public Readings {
     for (const Id* t = chart.lists.begin(ways); t < chart.lists.end(ways); t += 2)
       if (finishing_->holds(known, *t)) return true;
     return false;
+  }
+  // Does it depend on a text what a step from lexer state `at` to `next`, both reduced, means? Whether the lexeme has ended or
+  // goes on is a matter of obligations, which a text belongs to. `begun`: something of the lexeme was read before.
+  bool depends(Id at, Id next, bool begun) {
+    if (next == Scanner::kUnsure) return true;
+    return next && begun && g.longest && scan.abstract(next) && !scan.ends(at).empty() && scan.no_longer_match(next) != kNone;
   }
   // A lexeme in `state` ends as `e` and byte `b` follows: may a lexeme that begins at `p` with that byte end in turn?
   bool may_follow(const Place& p, Id state, const Scanner::End& e, int b) {
@@ -139,7 +146,9 @@ class RuleLiveness : public Readings {
   // Is `a`, a lexeme in progress without obligations, live by way of a match of `t`?
   bool plainly_ends(const Alternative& a, Id t) {
     if (separability_.all) return separability_.separable[t];
-    Id next = set_after_shortest(a.set, a.state, t);
+    Id together = terminals_at_shortest(a.state, t);
+    if (together == kNone) return false;
+    Id next = set_after_lexeme(a.set, t, together);
     return !chart.dead(next) && apart_from(a.set, a.state, t, next) && good(next);
   }
   // A set that the parser is in after the shortest match of `t` from `state` on, with whatever else ends there.
@@ -152,6 +161,32 @@ class RuleLiveness : public Readings {
   }
   bool plainly_goes_on(Id set) { return separability_.all || good(set); }
   bool is_separable(Id terminal) const { return separability_.separable[terminal]; }
+
+  // Is there a completion that finishes the lexeme as its canonical one does and is then too short for any obligation to be
+  // broken? It has the bytes of a shortest derivation, and between two lexemes at most one that is ignored.
+  bool ends_in_time(const Alternative& a) {
+    if (g.layout.on || !scan.fulfilled(a.obligations) || (a.phase != kFresh && a.phase != kInside)) return false;
+    Alternative free = a;
+    free.obligations = 0;
+    if (a.phase == kFresh) return plainly_live(free) && in_time(a.set, a.obligations);
+    std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
+    for (std::size_t i = 0; i < parts.size(); i += 2) {
+      if (!plainly_ends(free, parts[i])) continue;
+      Id asked = a.obligations;
+      for (char b : re_.shortest(parts[i + 1]))
+        if (asked != kNone) asked = scan.step_obligations(asked, static_cast<unsigned char>(b));
+      if (asked != kNone && scan.fulfilled(asked) && in_time(set_after_shortest(a.set, a.state, parts[i]), asked)) return true;
+    }
+    return false;
+  }
+  // Is the shortest completion of `set`, each lexeme apart from the next, shorter than all that obligations forbid?
+  bool in_time(Id set, Id obligations) {
+    std::int64_t bytes = chart.cost(set), space = 0;
+    if (!bytes || !obligations) return true;
+    for (std::size_t t = 0; t < g.terminals.size(); ++t)
+      if ((g.terminals[t].ignored || g.terminals[t].inside || g.spaces[t]) && g.terminals[t].cost < Rules::kInfinite) space = std::max(space, g.terminals[t].cost);
+    return bytes < Rules::kInfinite && scan.farther(obligations, (bytes + re_.weight('a')) * (1 + space));
+  }
 
   // ------------------------------------------------------------------ search
   // A lower bound of the bytes that finish `a`.
@@ -254,6 +289,7 @@ class RuleLiveness : public Readings {
   // After the shortest match of `t` from `state` on, may whatever follows it or a terminal that ends with it come next?
   bool ends_apart(Id state, Id t) {
     Id together = terminals_at_shortest(state, t);
+    if (together == kNone) return false;
     std::vector<Id> all(chart.lists.begin(together), chart.lists.end(together));
     if (!std::binary_search(all.begin(), all.end(), t)) return false;  // others have a higher priority
     if (all.size() == 1 && separability_.separable[t]) return true;
@@ -262,10 +298,23 @@ class RuleLiveness : public Readings {
     return true;
   }
   // What ends together with the shortest match of `t` from `state` on.
+  // Of an abstract state: kNone if that depends on a text.
   Id terminals_at_shortest(Id state, Id t) {
+    if (re_.captured(scan.residual(state, t)) && ends_alone(state, t)) return chart.lists.add({t});
+    if (re_.abstract(scan.residual(state, t))) return kNone;
     Id end = state;
     for (char b : re_.shortest(scan.residual(state, t))) end = scan.step(end, static_cast<unsigned char>(b));
+    if (end == Scanner::kUnsure) return kNone;
     return end && !scan.ends(end).empty() ? scan.ends(end)[0].terminals : chart.lists.add({t});
+  }
+  // Does no other terminal in `state` match what `t` matches?
+  bool ends_alone(Id state, Id t) {
+    std::vector<Id> parts(scan.begin(state), scan.end(state));
+    if (parts.size() == 2) return true;
+    Id own = re_.outline(scan.residual(state, t));
+    for (std::size_t i = 0; i < parts.size(); i += 2)
+      if (parts[i] != t && re_.live(re_.conj({own, re_.outline(parts[i + 1])}))) return false;
+    return true;
   }
   // May the canonical continuation of `next` follow that match? If `t` ended alone, the static answer will do.
   bool apart_from(Id set, Id state, Id t, Id next) {
@@ -283,15 +332,21 @@ class RuleLiveness : public Readings {
   // Bytes that may extend a match of `terminal` from `state` on, given the terminals that compete there, and those that
   // what ends with it asks about: after any other byte all of that is taken.
   const ByteSet& extending(Id state, Id terminal) {
-    std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(terminal);
+    const bool stops = re_.captured(scan.residual(state, terminal)) && re_.stops(g.terminals[terminal].capture);
+    const bool alone = stops && scan.end(state) - scan.begin(state) == 2;  // then only what it forbids to follow counts
+    const Id from = alone ? Scanner::kDead : scan.captured(state) ? scan.outlined(state) : state;
+    std::uint64_t key = static_cast<std::uint64_t>(from) << 32 | static_cast<std::uint32_t>(2 * terminal + stops);
     auto it = extending_.find(key);
     if (it != extending_.end()) return it->second;
     Meter::Apart apart(meter_);
     ByteSet out{};
     Id unless = g.terminals[terminal].unless;
     if (unless != kNone) out = separability_.alive(unless);
-    std::vector<Id> open{state};
-    std::unordered_set<Id> seen{state};
+    auto goes_on = [&](Id next) {  // but for what its outline says of a capture that has stopped
+      return !stops || scan.residual(next, terminal) == RegexStore::kEmpty || scan.end(next) - scan.begin(next) > 2;
+    };
+    std::vector<Id> open{from};
+    std::unordered_set<Id> seen{from};
     while (!open.empty()) {
       Id at = open.back();
       open.pop_back();
@@ -304,7 +359,7 @@ class RuleLiveness : public Readings {
       for (int b = 0; b < 256; ++b) {
         Id next = scan.step(at, b);
         if (!next) continue;
-        if (ends && g.longest) put(out, b);
+        if (ends && g.longest && goes_on(next)) put(out, b);
         if (scan.residual(next, terminal) != RegexStore::kEmpty && seen.insert(next).second) open.push_back(next);
       }
     }
@@ -314,6 +369,7 @@ class RuleLiveness : public Readings {
   // ------------------------------------------------------------------ lexemes under obligations
   // Is there a way to end the lexeme in progress that breaks no obligation, whatever the parser wants?
   bool lexeme_can_end(Id state, Id obligations) {
+    if (!g.captures.empty()) state = scan.outlined(state), obligations = scan.without_captures(obligations);  // no more than they can
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(obligations);
     auto it = can_end_.find(key);
     if (it != can_end_.end()) return it->second;
@@ -340,6 +396,7 @@ class RuleLiveness : public Readings {
     std::vector<Id> terminals;
   };
   const Finals& final_ends(Id state) {
+    if (scan.captured(state)) return not_only_;  // its states have no end
     auto it = finals_.find(state);
     if (it != finals_.end()) return it->second;
     Meter::Apart apart(meter_);
@@ -375,6 +432,7 @@ class RuleLiveness : public Readings {
   std::unique_ptr<Finishing> finishing_;  // where not all terminals are separable
   std::vector<Id> ways_;  // by lexer state
   std::unordered_map<Id, Finals> finals_;
+  Finals not_only_{false, {}};
   WordTable<Good> good_;  // by set
   WordTable<bool> finishable_;
   std::unordered_map<std::uint64_t, bool> can_end_;

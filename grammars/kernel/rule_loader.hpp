@@ -71,8 +71,12 @@ class RuleLoader {
     t.kind = static_cast<TerminalKind>(kind);
     switch (t.kind) {
       case TerminalKind::Regex: {
-        t.regex = loader_.regex(node);
         if (unless >= 0) t.unless = loader_.regex(unless);
+        if (loader_.is(node, kOpCapture)) {
+          capture(loader_.node(static_cast<Id>(node)), t, out.rules);
+          break;
+        }
+        t.regex = t.outline = loader_.regex(node);
         if (t.unless != kNone && re_.nullable(t.unless)) t.regex = RegexStore::kEmpty;
         if (re_.nullable(t.regex)) throw SourceError(0, "a terminal must not match the empty string");
         std::int64_t d = re_.distance(t.regex);
@@ -90,6 +94,26 @@ class RuleLoader {
       case TerminalKind::Never: t.cost = Rules::kInfinite, out.rules.refuses = true; break;
     }
     out.rules.terminals.push_back(t);
+  }
+  // A capture: its numbers become residuals when the rules are read; until then its outline stands for it.
+  void capture(const PackedNode& n, Terminal& t, Rules& g) {
+    if (n.count < 6) throw SourceError(0, "a capture of the table is cut short");
+    Capture c;
+    c.before = loader_.regex(n.operands[0]);
+    c.group = loader_.regex(n.operands[1]);
+    c.after = loader_.regex(n.operands[2]);
+    c.most = static_cast<std::int32_t>(std::max<std::int64_t>(0, std::min<std::int64_t>(n.operands[3], INT32_MAX / 2)));
+    c.lazy = n.operands[4] != 0;
+    for (std::size_t k = 5; k < n.count; ++k) c.pieces.push_back(loader_.regex(n.operands[k]));
+    if (c.pieces.size() < 2) throw SourceError(0, "a capture of the table is cut short");
+    c.unless = t.unless;
+    if (t.unless != kNone && re_.nullable(t.unless)) c.group = RegexStore::kEmpty;
+    Residuals::check(re_, meter_, c);
+    Residuals alone(re_, meter_, {c});
+    t.regex = t.outline = alone.outline_of(0);
+    t.cost = alone.start(0) ? alone.distance(alone.start(0)) : Rules::kInfinite;
+    t.capture = static_cast<Id>(g.captures.size());
+    g.captures.push_back(std::move(c));
   }
   // Whole characters only: what a JSON string holds is text, and a byte of no text can mark its end.
   void check_text(const Rules& g) {

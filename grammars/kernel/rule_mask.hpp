@@ -23,6 +23,7 @@ class RuleMasks {
       : r_(reader), documents_(documents), trie_(trie), meter_(meter), store_(trie, vocabulary_size), views_(reader, store_, trie, meter),
         interiors_(reader, store_, views_, trie, meter) {
     roots_.assign(256, -1);
+    r_.regexes().reach = trie.longest;
     for (std::int32_t i = 0; i < trie_.all.size(); i = trie_.all.end[i]) roots_[trie_.all.byte[i]] = i;
   }
 
@@ -33,6 +34,10 @@ class RuleMasks {
     ++stats_.fills;
     if (bytes() > budget) clear();
     std::vector<Alternative> all = r_.alternatives(c);
+    if (all.size() > 1 && !r_.g.captures.empty() && std::any_of(all.begin(), all.end(), [](const Alternative& a) { return a.obligations != 0; })) {
+      store_.copy(together(c, all), row);
+      return;
+    }
     for (std::size_t i = 0; i < all.size(); ++i) {
       const TokenSet& m = mask(all[i]);
       if (i == 0) store_.copy(m, row);
@@ -53,15 +58,17 @@ class RuleMasks {
     s.nodes += interiors_.nodes_visited + views_.nodes_visited;
     return s;
   }
-  std::size_t bytes() const { return masks_.size() * 60 + store_.bytes + views_.bytes() + interiors_.bytes(); }
+  std::size_t bytes() const { return (masks_.size() + together_.size()) * 60 + store_.bytes + views_.bytes() + interiors_.bytes(); }
   // After a collection of the reader: masks of the alternatives that are kept stay, unless lexer states have new numbers too.
   void collect(const Kept& alternatives, bool lexers) {
     if (lexers) return clear();
     renumber(masks_, alternatives);
+    together_.clear();
     views_.forget_sets();
   }
   void clear() {
     masks_.clear();
+    together_.clear();
     interiors_.clear();
     views_.clear();
     store_.clear();
@@ -81,8 +88,41 @@ class RuleMasks {
     Meter::Apart apart(meter_);
     ++stats_.judgements;
     std::vector<std::uint32_t> row = store_.row();
+    Aside aside(missing_);
     make(a, row.data());
     return *(masks_[id] = store_.kept(store_.packed(row)));
+  }
+  // The mask of a configuration whose alternatives are read together, because some are under obligations that captures
+  // brought: of those only the tokens that no other alternative allows are stepped through.
+  const TokenSet& together(Id c, const std::vector<Alternative>& all) {
+    meter_.charge();
+    auto it = together_.find(c);
+    if (it != together_.end()) return *it->second;
+    Meter::Apart apart(meter_);
+    std::vector<std::uint32_t> row = store_.row();
+    for (const Alternative& a : all)
+      if (!a.obligations) store_.add(mask(a), row.data());
+    for (const Alternative& a : all) {
+      Aside aside(missing_);
+      if (a.obligations) make(a, row.data());
+    }
+    return *(together_[c] = store_.kept(store_.packed(row)));
+  }
+  // While alive, what is missing is that of another row.
+  struct Aside {
+    explicit Aside(std::vector<std::int32_t>& missing) : missing_(missing) { outer_.swap(missing); }
+    ~Aside() { missing_.swap(outer_); }
+    std::vector<std::int32_t>& missing_;
+    std::vector<std::int32_t> outer_;
+  };
+  // Notes which tokens of `most` are not in `row`, so that subtrees without any are not visited.
+  void find_missing(const std::uint32_t* row, const std::uint32_t* most) {
+    const std::vector<std::int32_t>& tokens = trie_.all.tokens;
+    missing_.assign(tokens.size() + 1, 0);
+    for (std::size_t k = 0; k < tokens.size(); ++k) missing_[k + 1] = missing_[k] + static_cast<std::int32_t>((most[tokens[k] >> 5] & ~row[tokens[k] >> 5]) >> (tokens[k] & 31) & 1);
+  }
+  bool misses(const TrieView& view, std::int32_t i) const {
+    return missing_.empty() || &view != &trie_.all || missing_[static_cast<std::size_t>(view.first[view.end[i]])] > missing_[static_cast<std::size_t>(view.first[i])];
   }
   void make(const Alternative& a, std::uint32_t* row) {
     if (a.phase == RuleReader::kEmbedded) return make_document(a, row);
@@ -110,7 +150,12 @@ class RuleMasks {
     on.phase = RuleReader::kInside;
     for (auto& [state, tokens] : inside.unsure) {
       on.state = state;
-      if (r_.live(on)) store_.add(tokens, row);
+      if (r_.scan.abstract(state) ? r_.plainly_live(on) : r_.live(on)) store_.add(tokens, row);
+    }
+    for (auto& [state, nodes] : inside.doubtful) {
+      on.state = state;
+      if (!r_.plainly_live(on))
+        for (std::int32_t node : nodes) walk_below(a, node, row);
     }
     for (std::int32_t node : inside.afresh) walk_below(a, node, row);
   }
@@ -191,6 +236,14 @@ class RuleMasks {
         for (int b : undecided)
           if (begins(p, b)) put(possible, b);
       });
+    if (!undecided.empty() && !r_.g.captures.empty()) {
+      std::vector<std::uint32_t> most = store_.row();
+      r_.each_end(a, [&](Id, const Place& p) {
+        Alternative next = r_.fresh(p);
+        if (r_.live(next)) store_.add(mask(next), most.data());
+      });
+      find_missing(row, most.data());
+    }
     for (int b = 0; b < 256; ++b) {
       if (!has(possible, b) || roots_[b] < 0) continue;
       std::vector<Alternative> ended;
@@ -203,6 +256,12 @@ class RuleMasks {
     Alternative free = a;
     free.obligations = 0;
     ByteSet open{};
+    if (!r_.g.captures.empty()) {
+      if (!r_.live(free)) return;
+      std::vector<std::uint32_t> most = store_.row();
+      store_.add(mask(free), most.data());
+      find_missing(row, most.data());
+    }
     for (int b = 0; b < 256; ++b)
       if (roots_[b] >= 0) {
         if (r_.scan.looks_at(a.obligations, b)) walk_below(a, roots_[b], row);
@@ -222,6 +281,7 @@ class RuleMasks {
   template <class F>
   void visit(const TrieView& view, std::int32_t first, std::int32_t stop, Id c, F&& f) {
     for (std::int32_t i = first; i < stop; i = view.end[i]) {
+      if (!misses(view, i)) continue;
       ++stats_.nodes;
       Id next = r_.step(c, view.byte[i]);
       if (!next) continue;
@@ -251,7 +311,7 @@ class RuleMasks {
 
   // The tokens at and below `node`, whose last byte has led to configuration `c` (0: nowhere).
   void visit_below(const TrieView& t, std::int32_t node, Id c, std::uint32_t* row) {
-    if (!c) return;
+    if (!c || !misses(t, node)) return;
     for (std::int32_t k = t.first[node]; k < t.first[node + 1]; ++k) MaskStore::set(row, t.tokens[k]);
     visit(t, node + 1, t.end[node], c, [&](std::int32_t token, Id) { MaskStore::set(row, token); });
   }
@@ -270,6 +330,8 @@ class RuleMasks {
   MaskStats stats_;
   std::vector<std::int32_t> roots_;  // by byte: the node of it below the root of the vocabulary, or -1
   std::unordered_map<Id, const TokenSet*> masks_;  // by alternative
+  std::unordered_map<Id, const TokenSet*> together_;  // by configuration
+  std::vector<std::int32_t> missing_;  // tokens that are not in the row in the making, before each one in the order of the trie
 };
 
 }  // namespace constrain

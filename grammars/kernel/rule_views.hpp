@@ -213,7 +213,7 @@ class RuleViews {
     RuleReader::Alternative a = r_.fresh(p);
     a.state = state;
     a.phase = RuleReader::kInside;
-    return r_.live(a);
+    return r_.scan.abstract(state) ? r_.plainly_live(a) : r_.live(a);
   }
   const Judgement& learn(const View& v, const Unit& u, const Place& place, std::int32_t root) {
     Meter::Apart apart(meter_);
@@ -266,12 +266,17 @@ class RuleViews {
     }
   }
   void step(const Reading& x, int b, std::vector<Reading>& out, Learning& l, bool& afresh) {
-    Id next = r_.scan.step(x.state, b);
+    Id next = r_.scan.reduced(r_.scan.step(x.state, b));
+    if (r_.depends(x.state, next, x.inside)) {
+      afresh = true;  // depends on a text
+      return;
+    }
     if (next) {
       Id ways = r_.ways(next);
       if (ways && finishable(x.slot, ways, l)) out.push_back({x.slot, next, true});
       else if (r_.in_newline(next, l.slots[static_cast<std::size_t>(x.slot)].layout)) afresh = true;  // depends on what it has read
       else if (holds({kLive, x.slot, next}, l)) out.push_back({x.slot, next, true});
+      else if (r_.scan.abstract(next)) afresh = true;
     }
     if (!x.inside) {
       if (r_.has_documents() && r_.begins_document(l.slots[static_cast<std::size_t>(x.slot)].set, b)) afresh = true;

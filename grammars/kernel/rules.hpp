@@ -10,6 +10,7 @@
 #pragma once
 #include <queue>
 
+#include "captures.hpp"
 #include "loader.hpp"
 
 namespace constrain {
@@ -19,6 +20,8 @@ enum class TerminalKind : std::uint8_t { Regex, Json, Special, Layout, Never };
 struct Terminal {
   TerminalKind kind = TerminalKind::Regex;
   Id regex = 0;         // Regex: its language
+  Id capture = kNone;   // Regex: the capture that it is
+  Id outline = 0;       // Regex: a regular language that holds it
   Id unless = kNone;    // Regex: no match of it may follow
   std::int32_t priority = 0;
   std::int64_t root = 0;  // Json: node of the table; Special: blob with the name
@@ -41,6 +44,7 @@ class Rules {
   static constexpr std::size_t kAdjacencyBits = std::size_t{1} << 28;
 
   std::vector<Terminal> terminals;
+  std::vector<Capture> captures;
   bool longest = true;
   bool refuses = false;  // is there a terminal of kind Never?
   Id end = kNone;         // terminal of kEndByte, if the grammar marks the end of its texts; for grammars inside strings

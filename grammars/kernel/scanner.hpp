@@ -20,6 +20,7 @@ namespace constrain {
 class Scanner {
  public:
   static constexpr Id kDead = 0;
+  static constexpr Id kUnsure = 1;  // which state it is depends on a text that an abstract one lacks (`Residuals`)
   enum Kind : Id { kNever = 0, kMust = 1 };
 
   struct End {
@@ -27,8 +28,9 @@ class Scanner {
     Id obligations;  // list id, in `lists`
   };
 
-  Scanner(const Rules& rules, RegexStore& re, Chart& chart, Meter& meter) : g_(rules), re_(re), chart_(chart), meter_(meter) {
+  Scanner(const Rules& rules, Residuals& re, Chart& chart, Meter& meter) : g_(rules), re_(re), chart_(chart), meter_(meter) {
     state_of({});
+    state_of({kNone, kNone});
   }
 
   ListStore lists;  // of obligations: (kind, language, unless) in turn, sorted; 0: none
@@ -52,18 +54,34 @@ class Scanner {
     return starts_[key] = state_of(flat);
   }
   Id step(Id state, int b) {
-    Id known = rows_[state][static_cast<std::size_t>(b)];
     meter_.charge();
+    if (!rows_[static_cast<std::size_t>(state)]) return textual_step(state, b);
+    Id known = (*rows_[static_cast<std::size_t>(state)])[static_cast<std::size_t>(b)];
     if (known != kUnknown) return known;
-    Meter::Apart apart(meter_);
-    std::vector<Id> flat;
-    for (std::size_t i = 0; i < parts_.size(state); i += 2) {
-      Id next = re_.live_step(parts_.begin(state)[i + 1], b);
-      if (next != RegexStore::kEmpty) flat.push_back(parts_.begin(state)[i]), flat.push_back(next);
-    }
-    meter_.charge(1 + static_cast<std::int64_t>(parts_.size(state)) / 2);
-    Id made = state_of(flat);
-    return rows_[state][static_cast<std::size_t>(b)] = made;
+    Id made = find_step_of(state, b);
+    return (*rows_[static_cast<std::size_t>(state)])[static_cast<std::size_t>(b)] = made;
+  }
+  // The state without the texts of captures, where that says enough (`Residuals::reduced`).
+  Id reduced(Id state) {
+    return rows_[static_cast<std::size_t>(state)] ? state : replaced(state, [&](Id r) { return re_.reduced(r); });
+  }
+  // The state with regular languages for captures.
+  Id outlined(Id state) {
+    return replaced(state, [&](Id r) { return re_.outline(r); });
+  }
+  // Is it without a text that decides what it can become?
+  bool abstract(Id state) const {
+    return any_part(state, [&](Id r) { return re_.abstract(r); });
+  }
+  bool captured(Id state) const {
+    return any_part(state, [&](Id r) { return re_.captured(r); });
+  }
+  // `list` without what captures ask for.
+  Id without_captures(Id list) {
+    std::vector<std::array<Id, 3>> kept;
+    for (auto& e : entries(list))
+      if (!re_.captured(e[1])) kept.push_back(e);
+    return pack(std::move(kept));
   }
   // (terminal, residual) in turn.
   const Id* begin(Id state) const { return parts_.begin(state); }
@@ -126,20 +144,40 @@ class Scanner {
       if (*p == kMust || re_.live_step(p[1], b) != RegexStore::kEmpty) return true;
     return false;
   }
+  // Do all words that obligations forbid have a distance greater than this?
+  bool farther(Id list, std::int64_t distance) {
+    for (const Id* p = lists.begin(list); p < lists.end(list); p += 3)
+      if (*p == kMust || re_.distance(p[1]) <= distance) return false;
+    return true;
+  }
   // Drops memos that have grown too large.
   void trim() {
     if (obligation_steps_.size() > kSteps) obligation_steps_.clear();
+    if (textual_steps_.size() > kSteps) textual_steps_.clear();
   }
   std::size_t bytes() const {
-    return rows_.size() * (sizeof(Row) + 44) + parts_.bytes() + lists.bytes() + obligation_steps_.size() * 40;
+    return row_count_ * sizeof(Row) + rows_.size() * 52 + parts_.bytes() + lists.bytes() + obligation_steps_.size() * 40 + textual_steps_.bytes() + re_.bytes();
   }
   std::size_t count() const { return rows_.size(); }
   // Forgets all states and obligations but these, and numbers them afresh. For when `Chart::lists` begins anew.
   void collect(const Kept& states, const Kept& obligations) {
-    parts_ = copied(parts_, states, [](std::vector<Id>&) {});
-    lists = copied(lists, obligations, [](std::vector<Id>&) {});
-    rows_ = {};
-    while (rows_.size() < parts_.count()) rows_.emplace_back().fill(kUnknown);
+    Kept residuals(re_.count());
+    auto need = [&](Id r) {
+      if (re_.captured(r)) residuals.mark(r - Residuals::kFirst);
+    };
+    states.each([&](Id s) { std::for_each(begin(s), end(s), need); });
+    obligations.each([&](Id list) { std::for_each(lists.begin(list), lists.end(list), need); });
+    re_.collect(residuals);
+    auto rename = [&](std::vector<Id>& list) {
+      for (Id& r : list)
+        if (re_.captured(r)) r = Residuals::kFirst + residuals(r - Residuals::kFirst);
+    };
+    parts_ = copied(parts_, states, rename);
+    lists = copied(lists, obligations, rename);
+    rows_.clear();
+    row_count_ = 0;
+    open_rows();
+    textual_steps_.clear();
     ends_ = {};
     ends_known_ = {};
     starts_ = {};
@@ -157,6 +195,48 @@ class Scanner {
     std::int64_t work;
   };
 
+  Id find_step_of(Id state, int b) {
+    Meter::Apart apart(meter_);
+    std::vector<Id> flat;
+    for (std::size_t i = 0; i < parts_.size(state); i += 2) {
+      Id next = re_.live_step(parts_.begin(state)[i + 1], b);
+      if (next == Residuals::kUnsure) return kUnsure;
+      if (next != RegexStore::kEmpty) flat.push_back(parts_.begin(state)[i]), flat.push_back(next);
+    }
+    meter_.charge(1 + static_cast<std::int64_t>(parts_.size(state)) / 2);
+    return state_of(flat);
+  }
+  // Of a state that a text belongs to, of which there is no end: without a row.
+  Id textual_step(Id state, int b) {
+    meter_.charge(8);
+    std::uint64_t key = static_cast<std::uint64_t>(state) << 8 | static_cast<std::uint64_t>(b);
+    if (const Id* known = textual_steps_.find(key)) return *known;
+    Id made = find_step_of(state, b);
+    return textual_steps_.put(key, made);
+  }
+  template <class F>
+  Id replaced(Id state, F&& f) {
+    std::vector<Id> flat(begin(state), end(state));
+    for (std::size_t i = 1; i < flat.size(); i += 2) flat[i] = f(flat[i]);
+    return state_of(flat);
+  }
+  template <class F>
+  bool any_part(Id state, F&& f) const {
+    if (!g_.captures.empty())
+      for (const Id* p = begin(state); p < end(state); p += 2)
+        if (f(p[1])) return true;
+    return false;
+  }
+  // Rows for the states that are new.
+  void open_rows() {
+    for (Id s = static_cast<Id>(rows_.size()); s < static_cast<Id>(parts_.count()); ++s) {
+      rows_.emplace_back();
+      if (any_part(s, [&](Id r) { return re_.textual(r); })) continue;
+      rows_.back() = std::make_unique<Row>();
+      rows_.back()->fill(s == kUnsure ? static_cast<Id>(kUnsure) : kUnknown);
+      ++row_count_;
+    }
+  }
   Id find_no_longer_match(Id state) {
     std::vector<std::array<Id, 3>> all;
     for (const Id* p = begin(state); p < end(state); p += 2) {
@@ -190,7 +270,7 @@ class Scanner {
   }
   Id state_of(const std::vector<Id>& flat) {
     Id id = parts_.add(flat);
-    while (static_cast<Id>(rows_.size()) <= id) rows_.emplace_back().fill(kUnknown);
+    if (static_cast<Id>(rows_.size()) <= id) open_rows();
     return id;
   }
   std::vector<std::array<Id, 3>> entries(Id list) const {
@@ -257,11 +337,13 @@ class Scanner {
   }
 
   const Rules& g_;
-  RegexStore& re_;
+  Residuals& re_;
   Chart& chart_;
   Meter& meter_;
   ListStore parts_;
-  std::deque<Row> rows_;
+  std::vector<std::unique_ptr<Row>> rows_;  // none for states that a text belongs to
+  std::size_t row_count_ = 0;
+  WordTable<Id> textual_steps_;
   std::deque<std::vector<End>> ends_;
   std::vector<bool> ends_known_;
   std::unordered_map<std::uint64_t, Id> starts_;

@@ -19,7 +19,7 @@ class Separability {
   std::vector<bool> separable;  // by terminal
   bool all = false;             // every terminal that the parser reads
 
-  Separability(const Rules& rules, RegexStore& re, Meter& meter) : g_(rules), re_(re), meter_(meter) {}
+  Separability(const Rules& rules, Residuals& re, Meter& meter) : g_(rules), re_(re), meter_(meter) {}
 
   // `starts`: first bytes of terminals that are no regexes.
   void find(const std::unordered_map<Id, ByteSet>& starts) {
@@ -88,8 +88,9 @@ class Separability {
   bool find_prevails(std::size_t t) {
     std::vector<Id> higher;
     for (std::size_t s = 0; s < g_.terminals.size(); ++s)
-      if (regex(s) && g_.terminals[s].priority > g_.terminals[t].priority && overlap(first_[t], first_[s])) higher.push_back(g_.terminals[s].regex);
+      if (regex(s) && g_.terminals[s].priority > g_.terminals[t].priority && overlap(first_[t], first_[s])) higher.push_back(g_.terminals[s].outline);
     if (higher.empty()) return true;
+    if (g_.terminals[t].capture != kNone) return !re_.live(re_.conj({g_.terminals[t].outline, re_.alt(higher)}));
     Id all = g_.terminals[t].regex, own = re_.conj({all, re_.negate(re_.alt(higher))});
     std::unordered_set<std::uint64_t> seen;
     std::vector<std::pair<Id, Id>> open{{all, own}};
@@ -130,7 +131,8 @@ class Separability {
       return !among || g_.terminals[s].ignored || g_.terminals[s].inside || (*among)[s >> 6] >> (s & 63) & 1;
     };
     for (std::size_t s = 0; s < g_.terminals.size(); ++s)
-      if (regex(s) && competes(s) && overlap(first_[static_cast<std::size_t>(t)], first_[s])) meet(g_.terminals[t].regex, g_.terminals[s].regex);
+      if (regex(s) && competes(s) && overlap(first_[static_cast<std::size_t>(t)], first_[s]) && !(s == static_cast<std::size_t>(t) && stops(t)))
+        meet(g_.terminals[t].outline, g_.terminals[s].outline);
     while (!open.empty()) {
       auto [r, s] = open.back();
       open.pop_back();
@@ -163,8 +165,11 @@ class Separability {
     }
     return it->second;
   }
-  // Can every beginning of t be completed to a match after which t is apart from what follows?
+  // Has t no match that goes on where another one ends, but after what it forbids to follow?
+  bool stops(Id t) const { return g_.terminals[t].capture != kNone && re_.stops(g_.terminals[t].capture); }
+  // Can every beginning of t be completed to a match after which t is apart from what follows? Of captures: false.
   bool apart_at_some_end(Id t) {
+    if (g_.terminals[t].capture != kNone) return false;
     std::unordered_map<Id, ByteSet> ends;
     extending(t, &ends);
     std::unordered_map<Id, std::vector<Id>> before;
@@ -210,7 +215,7 @@ class Separability {
   static bool overlap(const ByteSet& a, const ByteSet& b) { return (a[0] & b[0]) | (a[1] & b[1]) | (a[2] & b[2]) | (a[3] & b[3]); }
 
   const Rules& g_;
-  RegexStore& re_;
+  Residuals& re_;
   Meter& meter_;
   std::vector<ByteSet> first_, extending_;
   std::vector<std::vector<std::uint64_t>> follow_;

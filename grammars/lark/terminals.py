@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from grammars.errors import GrammarError, LimitExceeded, UnsupportedFeature
 from grammars.ir import Op, Table
+from grammars.lark.captures import capture, holds_capture, split_captures
 from grammars.lark.lazy import PLAIN, Flags, first_stops, prefix_free, quantifiers, split_lazy
 from grammars.lark.load import Body, Namespace, Slot
 from grammars.lark.lookahead import Ending, variants
@@ -52,11 +53,13 @@ _SUBSTRINGS = ("substring_chunks", "substring_words", "substring_chars")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a terminal, what its quantifiers are like, and how deep its tree is."""
+    """A part of a terminal, what its quantifiers are like, and how deep its tree is; beside it the alternatives that repeat a
+    text of their own choice (`captures.py`)."""
 
     node: rx.Node
     flags: Flags = PLAIN
     depth: int = 0
+    captured: tuple[Ending, ...] = ()
 
     @property
     def lowered(self) -> int | None:
@@ -78,12 +81,14 @@ class Terminals:
         """The languages of a terminal, each with what may not follow it."""
         piece = self._resolve(slot)
         if any(a.name in ("lazy", "suffix", "stop") for a in slot.attributes):
+            self._regular([piece], "an attribute", slot.home, slot.span)
             piece = Piece(piece.node, depth=piece.depth)  # the attribute says how it matches
         found = self._endings(piece, slot.home, slot.span)
         if slot.attributes:
             found = self.with_attributes(found, slot.attributes, slot.home)
         strings = self.refine.get(slot.name) if top.slots.get(slot.name) is slot else None
         if strings is not None:
+            self._regular([piece], "refine=", slot.home, slot.span)
             kept = self.table.strings(strings)
             found = [Ending(self.table.conjunction(e.node, kept), e.unless) for e in found]
         return found
@@ -109,6 +114,8 @@ class Terminals:
             found = variants(piece.node, self.table, "longest" if self.longest else "any")
         except GrammarError as e:
             raise _placed(e, home, span) from None
+        if piece.captured:
+            found = [*(e for e in found if e.node != self.table.empty()), *piece.captured]
         if not self.longest:
             return found
         if piece.flags.mixed:
@@ -116,6 +123,7 @@ class Terminals:
             raise _unsupported(home, f"a lazy quantifier among greedy ones is not supported here; {advice}", span)
         if not piece.flags.lazy:
             return found
+        self._regular([piece], "an alternative with lazy quantifiers", home, span)
         stops = first_stops(found, self.table)
         if stops is None:
             what = "a terminal with lazy quantifiers that looks ahead at more than one character"
@@ -188,14 +196,17 @@ class Terminals:
         if isinstance(node, Name):
             return self._resolve(home.find(node.name, node.span))
         if isinstance(node, Sequence):
+            self._regular(given, "a sequence", home, node.span)
             return self._sequence(given)
         if isinstance(node, Choice):
             return self._choice(given)
         if isinstance(node, Repeat):
+            self._regular(given, "a repetition", home, node.span)
             return self._repeat(given[0], node)
         if isinstance(node, Embedded):
             return Piece(rx.Lowered(self.substring(node, home)))
         assert isinstance(node, Both | Not)
+        self._regular(given, "& or ~", home, node.span)
         below = [p.lowered for p in given]
         plain = [b for b in below if b is not None]
         if len(plain) < len(below):
@@ -216,14 +227,29 @@ class Terminals:
 
     def _regexp(self, node: Regexp, home: Namespace) -> Piece:
         try:
-            pattern = parse_regex(node.pattern, "python", self.limits, node.flags)
+            pattern = parse_regex(node.pattern, "python", self.limits, node.flags, captures=True)
             _reject_anchors(pattern.node)
+            if holds_capture(pattern.node):
+                return self._captured(pattern.node)
             tree, flags = self._sealed(pattern.node)
             if not asserts(tree):
                 tree = rx.Lowered(lower_regex(rx.Pattern(tree, pattern.source, "python"), self.table))
         except GrammarError as e:
             raise _placed(e, home, node.span, offset=node.span[0] + 1) from None
         return Piece(tree, flags)
+
+    def _captured(self, tree: rx.Node) -> Piece:
+        """A regex that repeats a text of its own choice; its other alternatives are regular."""
+        rows, others = split_captures(tree)
+        found = tuple(capture(row, self.table, self.limits, self.longest) for row in rows)
+        flags = [quantifiers(o, self.table) for o in others]
+        node = rx.Union(tuple(others)) if others else rx.Lowered(self.table.empty())
+        return Piece(node, Flags.either([*flags, Flags(sealed=True)]), captured=found)
+
+    def _regular(self, given: Iterable[Piece], where: str, home: Namespace, span: Span) -> None:
+        if any(p.captured for p in given):
+            what = f"a back-reference to a group of many texts is not supported in {where}"
+            raise _unsupported(home, f"{what} of terminals; write one regex for the whole", span)
 
     def _sealed(self, tree: rx.Node) -> tuple[rx.Node, Flags]:
         """Under "longest": a regex whose lazy part ends before a greedy one that may be empty, with that part made lazy."""
@@ -249,6 +275,7 @@ class Terminals:
             return given[0]
         t = self.table
         flags = Flags.either([p.flags for p in given])
+        captured = tuple(dict.fromkeys(e for p in given for e in p.captured))
         plain = [p.lowered for p in given if p.lowered is not None]
         words = [t.nodes[i][1] for i in plain if t.nodes[i][0] == Op.LITERAL]
         merged: list[int] = []
@@ -260,8 +287,8 @@ class Terminals:
         if merged:
             branches.append(rx.Lowered(t.disjunction(*merged)))
         if len(branches) == 1:
-            return Piece(branches[0], flags)
-        return Piece(rx.Union(tuple(branches)), flags, self._deeper(given))
+            return Piece(branches[0], flags, captured=captured)
+        return Piece(rx.Union(tuple(branches)), flags, self._deeper(given), captured)
 
     def _repeat(self, body: Piece, node: Repeat) -> Piece:
         flags = body.flags.repeated(varies=node.least != node.most)

@@ -69,6 +69,12 @@ class _Product:
         self.expansion = Expansion(Cfg(self.table), limits)
         rest = self.table.repeat(self.table.char_class((*JSON_BLANKS, (0x20, 0x10FFFF))), 0, None)
         self.json = self.table.concat(self.table.char_class((*JSON_BLANKS, *JSON_FIRST)), rest)
+        for t in source.terminals:
+            if t.kind == "captured":
+                raise UnsupportedFeature(
+                    f"the terminal {t.name}, which repeats a text that it chose, does not intersect (&) with a regular grammar; "
+                    "list its delimiters"
+                )
         regexes = [*dict.fromkeys([t.node for t in source.terminals if t.kind == "regex"] + [self.json])]
         words, blobs = self.table.pack()
         self.classes, self.rows, self.accepting, crossed, firsts = native.crossings(

@@ -50,8 +50,12 @@ class _Flags:
     ascii: bool = False
 
 
-def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFAULT_LIMITS, flags: str = "") -> Pattern:
+def parse_regex(
+    pattern: str, dialect: Dialect = "python", limits: Limits = DEFAULT_LIMITS, flags: str = "", captures: bool = False
+) -> Pattern:
     """Parse `pattern`, with the letters `flags` (of ``aimsux``) in force. O(length).
+
+    captures: groups that match many texts stay in the tree with the references to them, as `expand_references` says.
 
     Raises GrammarError with a span where the pattern is malformed, UnsupportedFeature where it names something that is
     not a regular language or not supported, LimitExceeded beyond `limits`.
@@ -63,7 +67,7 @@ def parse_regex(pattern: str, dialect: Dialect = "python", limits: Limits = DEFA
     if parser.at < len(pattern):
         raise parser.error("unbalanced parenthesis", 1)
     if parser.referring:
-        node = expand_references(node, pattern, limits.nodes)
+        node = expand_references(node, pattern, limits.nodes, captures)
     return Pattern(node, pattern, dialect)
 
 

@@ -5,6 +5,8 @@ its copies with each of these texts in the place of the group and of the referen
 (``(["']).*?\\1``), brackets with a bounded number of marks (``r(#{0,8})".*?"\\1``) and delimiters out of a list
 (``<<(EOF|END)\\n...``). The copies differ after the group alone, so that what stands before it is shared.
 
+Terminals of context-free grammars may repeat a text of more than these: `captures` leaves such a group in the tree.
+
 A group and its references must stand in one sequence (the references anywhere inside later parts of it), where the group
 takes part whenever they do; everything else is refused by name: what a group matched last inside a repetition, in a branch
 that was not taken, or inside a lookahead. Both dialects agree on what is left.
@@ -18,27 +20,46 @@ from dataclasses import replace
 from grammars.errors import LimitExceeded, UnsupportedFeature
 from grammars.regex import charset
 from grammars.regex.sequence import sequence
-from grammars.regex.syntax import Chars, Concat, Group, Lookahead, Node, Reference, Repeat, Union
+from grammars.regex.syntax import (
+    Behind,
+    Boundary,
+    Chars,
+    Concat,
+    End,
+    Group,
+    Lookahead,
+    Node,
+    Reference,
+    Repeat,
+    Start,
+    Union,
+)
 
 TEXTS = 256  # that a group with references may match
 DEPTH = 20  # such groups after one another, each of which matches several texts
+
+_MANY = f"a back-reference to a group that may match more than {TEXTS} texts"
 
 Word = tuple[int, ...]
 """A text as code points."""
 
 
-def expand_references(node: Node, source: str, nodes: int) -> Node:
+def expand_references(node: Node, source: str, nodes: int, captures: bool = False) -> Node:
     """The same language without groups and references. O(copies), at most `nodes` nodes.
+
+    captures: a group that matches many texts stays, as a part of a sequence outside of repetitions, with the references to it,
+    which are later parts of that sequence; one group on any way through the pattern.
 
     Raises UnsupportedFeature for groups that match more than `TEXTS` texts and for references outside the sequence of
     their group, LimitExceeded beyond `nodes`.
     """
-    return _Expansion(node, source, nodes).resolve(node, {})
+    return _Expansion(node, source, nodes, captures).resolve(node, {})
 
 
 class _Expansion:
-    def __init__(self, node: Node, source: str, nodes: int) -> None:
-        self.source, self.limit, self.made = source, nodes, 0
+    def __init__(self, node: Node, source: str, nodes: int, captures: bool) -> None:
+        self.source, self.limit, self.made, self.captures = source, nodes, 0, captures
+        self.kept: set[int] = set()  # groups that stay in the tree
         self.referenced = {n.number for n in _below(node) if isinstance(n, Reference)}
 
     def unsupported(self, what: str, node: Group | Reference) -> UnsupportedFeature:
@@ -52,6 +73,10 @@ class _Expansion:
         if isinstance(node, Reference):
             if node.number not in texts:
                 message = "a back-reference is supported in the sequence in which its group stands, after it, only"
+                if node.number in self.kept:
+                    message = (
+                        f"{_MANY} is supported in the sequence of the group itself, not in a repetition or alternative"
+                    )
                 raise self.unsupported(message, node)
             return _text(texts[node.number], node)
         if isinstance(node, Group):
@@ -61,7 +86,11 @@ class _Expansion:
         if isinstance(node, Union):
             return Union(tuple(self.resolve(b, texts) for b in node.branches))
         if isinstance(node, Repeat | Lookahead):
-            return replace(node, body=self.resolve(node.body, texts))
+            body = self.resolve(node.body, texts)
+            kept = next((n for n in _below(body) if isinstance(n, Group)), None)
+            if kept is not None:
+                raise self.unsupported(f"{_MANY} is supported outside of repetitions and lookaheads only", kept)
+            return replace(node, body=body)
         return node
 
     def flat(self, node: Concat) -> Iterator[Node]:
@@ -73,30 +102,37 @@ class _Expansion:
             else:
                 yield inner
 
-    def sequence(self, parts: list[Node], texts: Mapping[int, Word], depth: int = 0) -> Node:
+    def sequence(self, parts: list[Node], texts: Mapping[int, Word], depth: int = 0, kept: int = 0) -> Node:
         done: list[Node] = []
         for i, part in enumerate(parts):
             if not isinstance(part, Group) or part.number not in self.referenced:
-                done.append(self.resolve(part, texts))
+                own = isinstance(part, Reference) and part.number == kept
+                done.append(part if own else self.resolve(part, texts))
                 continue
-            words = self.words(part, texts)
+            body = self.resolve(part.body, texts)
+            if self.captures and not kept and not _asserts(body) and _words(body) is None:
+                done.append(replace(part, body=body))
+                self.kept.add(kept := part.number)
+                continue
+            words = self.words(part, body)
             if len(words) == 1:
                 done += _characters(words[0])
                 texts = {**texts, part.number: words[0]}
                 continue
             if depth == DEPTH:  # 2 ** DEPTH copies at least
                 raise LimitExceeded(depth + 1, DEPTH, "groups with back-references in a row")
-            rest = [self.sequence(parts[i + 1 :], {**texts, part.number: w}, depth + 1) for w in words]
+            rest = [self.sequence(parts[i + 1 :], {**texts, part.number: w}, depth + 1, kept) for w in words]
             copies = (sequence((*_characters(w), r)) for w, r in zip(words, rest, strict=True))
             return sequence((*done, Union(tuple(copies))))
         return sequence(done)
 
-    def words(self, group: Group, texts: Mapping[int, Word]) -> list[Word]:
-        found = _words(self.resolve(group.body, texts))
+    def words(self, group: Group, body: Node) -> list[Word]:
+        found = _words(body)
         if found is None:
+            advice = "a terminal may hold one such group" if self.captures else "make it a terminal of a Lark grammar"
             message = (
-                f"a back-reference to a group that may match more than {TEXTS} texts, or that holds an assertion, is not "
-                "supported, because no regular language says it; list the texts, or bound what the group matches"
+                f"{_MANY}, or that holds an assertion, is not supported here, because no regular language says it; list the "
+                f"texts, or bound what the group matches; {advice}"
             )
             raise self.unsupported(message, group)
         return found
@@ -146,6 +182,10 @@ def _text(word: Word, reference: Reference) -> Node:
     if not reference.ignore_case:
         return Concat(tuple(_characters(word)))
     return Concat(tuple(Chars(charset.ignore_case(((p, p),), reference.ascii)) for p in word))
+
+
+def _asserts(node: Node) -> bool:
+    return any(isinstance(n, Start | End | Boundary | Behind | Lookahead) for n in _below(node))
 
 
 def _below(node: Node) -> Iterator[Node]:

@@ -197,6 +197,8 @@ CASES = {
     "postgres": {
         "SELECT DISTINCT ON (a) a, b::int[] FROM t WHERE c @> ARRAY[1, 2] FOR UPDATE SKIP LOCKED": True,
         "SELECT a FROM t LIMIT 1 OFFSET 2;": True, "SELECT end": False, "SELECT $$it's$$, E'\\n', $1": True,
+        "SELECT $Tag_1$ $$ $tag_1$ '$Tag_1$, $é$é$é$": True, "SELECT $a$ $b$": False, "SELECT $1a$b$1a$": False,
+        "CREATE FUNCTION f() RETURNS int AS $body$ SELECT $q$x$q$ $body$ LANGUAGE sql": True,
         "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING RETURNING *": True, "SELECT a FROM": False, "SELECT a -- c\n": True,
         "CREATE TABLE t (a int PRIMARY KEY, b text NOT NULL DEFAULT 'x', CHECK (a > 0))": True,
         "CREATE TABLE t (a int(4))": False,
