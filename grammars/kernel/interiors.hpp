@@ -302,18 +302,22 @@ class Interiors {
   // in counters that have enough left.
   Region region(Id q, bool raw) {
     if (v_.re.opaque(q)) return opaque_region(q);
-    if (auto one = v_.re.counter(q))
-      return {loop_groups(v_.re.repeat(one->body, 0, RegexStore::kUnbounded), raw), one->most < 0 ? INT32_MAX : one->most};
-    Region out{loop_groups(star_of(q), raw), INT32_MAX};
+    const Region out = counted_region(q, star_of(q), raw);
     std::vector<Id> parts = v_.re.conjuncts(q);
     if (out.groups || parts.size() == 1 || !v_.re.nullable(q)) return out;
-    out.groups = ~0ull;
+    Region all{~0ull, INT32_MAX};  // in which every part stays able to end
     for (Id part : parts) {
-      Region r = region(part, raw);
-      out = {out.groups & r.groups, std::min(out.characters, r.characters)};
-      if (!out.groups) break;
+      Region r = counted_region(part, part, raw);
+      all = {all.groups & r.groups, std::min(all.characters, r.characters)};
+      if (!all.groups) break;
     }
-    return out;
+    return all;
+  }
+  // `loop`: an expression that loops where q stays live.
+  Region counted_region(Id q, Id loop, bool raw) {
+    if (auto one = v_.re.counter(q))
+      return {loop_groups(v_.re.repeat(one->body, 0, RegexStore::kUnbounded), raw), one->most < 0 ? INT32_MAX : one->most};
+    return {loop_groups(loop, raw), INT32_MAX};
   }
   // A state of a grammar on whose loops characters are counted, with room for them and the canonical completion.
   Region opaque_region(Id q) {

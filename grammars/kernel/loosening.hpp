@@ -1,7 +1,7 @@
-// Counters that a token cannot exhaust: the same expression without them, and how long a token may be to see no difference.
+// What tokens see of an expression: which others have the same masks, or the same but for tokens that are long.
 //
-// Let every counter r{a,b} with b >= L become r{a,}, where each r holds whole characters. For a text t of at most L characters
-// the two expressions are live alike after t, and accept t alike: of a reading of t and a continuation in the loose one, the
+// Counters first: the same expression without them, and how long a token may be to see no difference. Let every counter r{a,b}
+// with b >= L become r{a,}, where each r holds whole characters. For a text t of at most L characters the two expressions are live alike after t, and accept t alike: of a reading of t and a continuation in the loose one, the
 // iterations that touch t are at most L, each taking a character of it, and those after t can be cut to the least number; so there is
 // a reading in the strict one with a shorter continuation, and the same one where there is no continuation. This holds without
 // complements and intersections only. An intersection with at most m characters of text is lost to a token as long as what it leaves
@@ -122,6 +122,44 @@ class Loosening {
 inline std::optional<RegexStore::Loose> RegexStore::loosened(Id q, std::int32_t few) {
   Meter::Quiet quiet(meter_);
   return Loosening(*this, few).of(q);
+}
+
+inline Id RegexStore::live_as(Id r) {
+  const Node& n = nodes_[r];
+  if (n.opaque || !n.simple) return kNone;
+  if (n.kind == ReKind::Repeat && n.c < 0 && nodes_[n.a].is_char) return n.b ? repeat(n.a, 0, kUnbounded) : r;
+  return goes_on(r) ? text_ : kNone;
+}
+inline bool RegexStore::goes_on(Id r) const {
+  const Node& n = nodes_[r];
+  if (r == text_) return true;
+  if (n.kind == ReKind::Cat) return n.a == text_ && n.is_text;
+  if (n.kind != ReKind::Alt || !n.is_text) return false;
+  return std::any_of(lists_.begin(n.list), lists_.end(n.list), [&](Id part) { return goes_on(part); });
+}
+inline Id RegexStore::leading_star(Id r) const {
+  const Node& n = nodes_[r];
+  if (!n.simple || n.opaque) return kNone;
+  if (n.kind == ReKind::Repeat) return n.c < 0 && nodes_[n.a].is_char ? r : kNone;
+  if (n.kind == ReKind::Cat) return leading_star(n.a);
+  Id found = kNone;
+  if (n.kind == ReKind::Alt)
+    for (const Id* p = lists_.begin(n.list); p != lists_.end(n.list) && found == kNone; ++p) found = leading_star(*p);
+  return found;
+}
+inline Id RegexStore::mask_key(Id r, std::int32_t longest) {
+  const Node n = nodes_[r];
+  if (n.kind == ReKind::Repeat && nodes_[n.a].is_char) {
+    std::int32_t lo = std::min(n.b, longest), hi = n.c < 0 ? n.c : std::min(n.c, longest);
+    if (n.c > longest && hi < lo) hi = lo;
+    return repeat(n.a, lo, hi);
+  }
+  if (n.kind == ReKind::Cat) {
+    Id head = mask_key(n.a, longest);
+    Id tail = mask_key(n.b, longest);
+    if (head != n.a || tail != n.b) return cat(head, tail);
+  }
+  return r;
 }
 
 }  // namespace constrain

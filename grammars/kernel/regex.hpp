@@ -434,6 +434,16 @@ class RegexStore {
     return {lists_.begin(nodes_[r].list), lists_.end(nodes_[r].list)};
   }
 
+  // ------------------------------------------------------------------ what tokens see of an expression (loosening.hpp)
+  // An expression that is live after the same texts, where that is plain: free text, where `r` begins with any text; the same without its
+  // lower bound, for a repeat of one character class. kNone if it is not.
+  Id live_as(Id r);
+  // The unbounded repeat of one character class with which the simple expression `r`, or an alternative of it, begins: while only that
+  // class is read, `r` is live. kNone if there is none.
+  Id leading_star(Id r) const;
+  // A copy of `r` in which counters beyond `longest` are cut to it: the same masks for tokens of at most `longest`
+  // characters. Only repeats of one character class are cut, where the cut cannot change what is live.
+  Id mask_key(Id r, std::int32_t longest);
   // The same without counters from `few` on, for tokens of at most so many characters: they are live alike after each of them, and
   // accept them alike. None if there are no such counters (loosening.hpp).
   struct Loose {
@@ -443,44 +453,6 @@ class RegexStore {
   };
   std::optional<Loose> loosened(Id r, std::int32_t few);
 
-  // An expression that is live after the same texts, where that is plain: after every text, where `r` begins with any text; without
-  // its lower bound, for a repeat of one character class. kNone if it is not.
-  Id live_as(Id r) {
-    const Node& n = nodes_[r];
-    if (n.opaque || !n.simple) return kNone;
-    if (n.kind == ReKind::Repeat && n.c < 0 && nodes_[n.a].is_char) return n.b ? repeat(n.a, 0, kUnbounded) : r;
-    return goes_on(r) ? text_ : kNone;
-  }
-
-  // The unbounded repeat of one character class with which the simple expression `r`, or an alternative of it, begins: while only that
-  // class is read, `r` is live. kNone if there is none.
-  Id leading_star(Id r) const {
-    const Node& n = nodes_[r];
-    if (!n.simple || n.opaque) return kNone;
-    if (n.kind == ReKind::Repeat) return n.c < 0 && nodes_[n.a].is_char ? r : kNone;
-    if (n.kind == ReKind::Cat) return leading_star(n.a);
-    Id found = kNone;
-    if (n.kind == ReKind::Alt)
-      for (const Id* p = lists_.begin(n.list); p != lists_.end(n.list) && found == kNone; ++p) found = leading_star(*p);
-    return found;
-  }
-
-  // A copy of `r` in which counters beyond `longest` are cut to it: the same masks for tokens of at most `longest`
-  // characters. Only repeats of one character class are cut, where the cut cannot change what is live.
-  Id mask_key(Id r, std::int32_t longest) {
-    const Node n = nodes_[r];
-    if (n.kind == ReKind::Repeat && nodes_[n.a].is_char) {
-      std::int32_t lo = std::min(n.b, longest), hi = n.c < 0 ? n.c : std::min(n.c, longest);
-      if (n.c > longest && hi < lo) hi = lo;
-      return repeat(n.a, lo, hi);
-    }
-    if (n.kind == ReKind::Cat) {
-      Id head = mask_key(n.a, longest);
-      Id tail = mask_key(n.b, longest);
-      if (head != n.a || tail != n.b) return cat(head, tail);
-    }
-    return r;
-  }
 
  private:
   static constexpr std::int32_t kNotYet = -2;
@@ -681,13 +653,7 @@ class RegexStore {
     sort(parts);
   }
   // Can the simple expression `r` plainly go on after every text, and is it one of texts?
-  bool goes_on(Id r) const {
-    const Node& n = nodes_[r];
-    if (r == text_) return true;
-    if (n.kind == ReKind::Cat) return n.a == text_ && n.is_text;
-    if (n.kind != ReKind::Alt || !n.is_text) return false;
-    return std::any_of(lists_.begin(n.list), lists_.end(n.list), [&](Id part) { return goes_on(part); });
-  }
+  bool goes_on(Id r) const;
   // Does `r` plainly contain every text?
   bool holds_text(Id r) const {
     if (r == text_) return true;

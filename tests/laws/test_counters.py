@@ -51,7 +51,19 @@ def pattern(rng: random.Random) -> str:
     least = rng.choice([0, 0, 1, 3, 6])
     piece = rng.choice(["[ab]", "[a-z ]", "\\S+\\s", "\\S+\\s+", "(a|bb)", "[^b]", ".", "(?:a{0,9} )", "é?[ab]", "\\w"])
     body = f"(?:{piece}){{{least},{most}}}"
-    text = rng.choice(["{0}", "{0}[ab]+", "a*{0}", "{0}0", "({0}|b*)", "({0}0)+", "{0}-{0}"]).format(body)
+    shapes = [
+        "{0}",
+        "{0}[ab]+",
+        "a*{0}",
+        "{0}0",
+        "({0}|b*)",
+        "({0}0)+",
+        "{0}-{0}",
+        "(|[ab]*0)",
+        "([a-z ]*0|{0})?",
+        "[ab]*(0|{0})",
+    ]
+    text = rng.choice(shapes).format(body)
     return rng.choice(["^{0}$", "^{0}$", "^{0}", "{0}$", "{0}"]).format(text)
 
 

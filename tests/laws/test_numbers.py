@@ -101,9 +101,7 @@ def check(number: int) -> int:
     source = json.dumps({"type": kind, **schema})
     grammar = constrain.json_schema(source, draft=draft, numbers="json", whitespace="compact")
     try:
-        automaton = constrain.compile(
-            constrain.json_schema(source, draft=draft, numbers="json", whitespace="compact"), VOCABULARY
-        )
+        automaton = constrain.compile(grammar, VOCABULARY)
     except constrain.EmptyLanguage:
         assert not live_bytes("", good), source
         return 0
