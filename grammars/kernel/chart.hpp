@@ -109,18 +109,23 @@ class Chart {
     if (set >= static_cast<Id>(costs_.size())) costs_.resize(set + 1, -1);
     return costs_[set] = best;
   }
+  // The item (dot, return address) by which a shortest completion goes on; dot kNone if the text is best ended here.
+  std::pair<Id, Id> next_item(Id set) {
+    std::pair<Id, Id> chosen{kNone, kNone};
+    if (accepts(set)) return chosen;
+    std::int64_t best = Rules::kInfinite;
+    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
+      Id d = sets_.begin(set)[i], back = sets_.begin(set)[i + 1];
+      std::int64_t c = g_.rest[d] + return_cost(back);
+      bool follows = c == best && chosen.first != kNone && g_.cost[g_.symbol[chosen.first]] == 0;
+      if (c < best || follows) best = c, chosen = {d, back};
+    }
+    return chosen;
+  }
   // The next terminal of a shortest completion; kNone if the text is best ended here.
   Id next_terminal(Id set) {
-    if (accepts(set)) return kNone;
-    std::int64_t best = Rules::kInfinite;
-    Id symbol = kNone;
-    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
-      Id d = sets_.begin(set)[i];
-      std::int64_t c = g_.rest[d] + return_cost(sets_.begin(set)[i + 1]);
-      if (c < best) best = c, symbol = g_.symbol[d];
-      else if (c == best && symbol != kNone && g_.cost[symbol] == 0) symbol = g_.symbol[d];
-    }
-    return symbol == kNone ? kNone : g_.leftmost(symbol);
+    Id dot = next_item(set).first;
+    return dot == kNone ? kNone : g_.leftmost(g_.symbol[dot]);
   }
   // Calls f(dot, return address) for each item of a set; f may make sets.
   template <class F>
