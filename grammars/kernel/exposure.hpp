@@ -9,6 +9,9 @@
 // union over its items and their return addresses, found once for each. An over-approximation, by dots and return addresses.
 // Cost: one fixed point over the grammar, a walk of the new return addresses. Not thread-safe.
 #pragma once
+#include <deque>
+#include <map>
+
 #include "chart.hpp"
 #include "separable.hpp"
 
@@ -33,20 +36,17 @@ class Exposure {
   // The rivals that may be taken at `set` or at any set to which plain terminals lead from it, or one plain terminal read
   // together with others: a number.
   Id of(Id set) {
-    Bits out(words(), 0);
-    bool grows = false;
+    exposed_.assign(words(), 0);
+    Id last = kNone;
     chart_.each_item(set, [&](Id dot, Id back) {
-      join(out, ahead_[static_cast<std::size_t>(dot)]);
-      if (passes_[static_cast<std::size_t>(dot) + 1] && back != Chart::kTop) grows |= join(out, bits(behind(back)));
+      join(exposed_, ahead_[static_cast<std::size_t>(dot)]);
+      if (!passes_[static_cast<std::size_t>(dot) + 1] || back == Chart::kTop) return;
+      Id more = behind(back);
+      if (more != last) join(exposed_, bits(last = more));
     });
-    return number(out);
+    return number(exposed_);
   }
-  Bits bits(Id number) const {
-    Bits out(words(), 0);
-    const Id* p = numbers_.begin(number);
-    for (std::size_t w = 0; 2 * w + 1 < numbers_.size(number); ++w) out[w] = static_cast<std::uint32_t>(p[2 * w]) | static_cast<std::uint64_t>(static_cast<std::uint32_t>(p[2 * w + 1])) << 32;
-    return out;
-  }
+  const Bits& bits(Id number) const { return contents_[static_cast<std::size_t>(number)]; }
   // After `Chart::collect`.
   void collect(const Chart::Numbers& kept) { kept.returns.move(behind_); }
   std::size_t bytes() const { return behind_.size() * 4 + numbers_.bytes() + ahead_.size() * (words() * 8 + 24); }
@@ -70,9 +70,11 @@ class Exposure {
     return true;
   }
   Id number(const Bits& bits) {
-    std::vector<Id> flat;
-    for (std::uint64_t w : bits) flat.push_back(static_cast<Id>(w)), flat.push_back(static_cast<Id>(w >> 32));
-    return numbers_.add(flat);
+    flat_.clear();
+    for (std::uint64_t w : bits) flat_.push_back(static_cast<Id>(w)), flat_.push_back(static_cast<Id>(w >> 32));
+    Id made = numbers_.add(flat_);
+    while (static_cast<Id>(contents_.size()) <= made) contents_.push_back(bits);
+    return made;
   }
 
   // Plain are canonical terminals and those which expose no more than the start does; and with a terminal all that have a
@@ -143,7 +145,7 @@ class Exposure {
   Id behind(Id root) {
     if (known(root) != kUnknown) return known(root);
     std::vector<Id> open{root};
-    std::unordered_map<Id, Bits> value{{root, Bits(words(), 0)}};
+    std::map<Id, Bits> value{{root, Bits(words(), 0)}};
     for (std::size_t k = 0; k < open.size(); ++k) {
       Bits own(words(), 0);
       chart_.each_item(chart_.content(open[k]), [&](Id dot, Id back) {
@@ -181,6 +183,9 @@ class Exposure {
   std::vector<bool> passes_;  // by dot
   std::vector<Id> behind_;    // by return address
   ListStore numbers_;         // bits, 32 terminals a word
+  std::deque<Bits> contents_; // by number
+  Bits exposed_;              // of one set at a time
+  std::vector<Id> flat_;
 };
 
 }  // namespace constrain
