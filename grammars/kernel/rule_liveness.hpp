@@ -106,11 +106,11 @@ class RuleLiveness : public Readings {
     if (has_documents() && begins_document(p.set, b)) return true;
     Id next = g.longest ? scan.step(state, b) : 0, longer = next ? scan.no_longer_match(next) : 0;
     if (longer == kNone) return false;
-    Id asked = scan.step_obligations(e.obligations, b), begun = scan.step(fresh(p).state, b);
-    return asked != kNone && begun && lexeme_can_end(begun, scan.join(asked, longer));
+    Id begun = scan.step(fresh(p).state, b), asked = begun ? scan.step_obligations(e.obligations, b) : kNone;
+    return asked != kNone && lexeme_can_end(begun, scan.join(asked, longer));
   }
 
-  std::size_t bytes() const { return Readings::bytes() + (finishing_ ? finishing_->bytes() : 0) + (searched_.size() + can_end_.size()) * 40 + good_.bytes() + ends_cleanly_.bytes() + finishable_.bytes() + extending_.size() * 64 + ways_.size() * 4; }
+  std::size_t bytes() const { return Readings::bytes() + (finishing_ ? finishing_->bytes() : 0) + searched_.size() * 40 + can_end_.bytes() + good_.bytes() + ends_cleanly_.bytes() + finishable_.bytes() + extending_.size() * 64 + ways_.size() * 4; }
 
  protected:
   // Keeps what is known of the sets that are kept, and the sets that this leads to.
@@ -354,8 +354,7 @@ class RuleLiveness : public Readings {
   // it, none may be left open.
   bool lexeme_can_end(Id state, Id obligations) {
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(obligations);
-    auto it = can_end_.find(key);
-    if (it != can_end_.end()) return it->second;
+    if (const bool* known = can_end_.find(key)) return *known;
     Meter::Apart apart(meter_);
     std::vector<std::pair<Id, Id>> open{{state, obligations}};
     std::unordered_set<std::uint64_t> seen{key};
@@ -372,7 +371,7 @@ class RuleLiveness : public Readings {
         if (seen.insert(static_cast<std::uint64_t>(next) << 32 | static_cast<std::uint32_t>(still)).second) open.emplace_back(next, still);
       }
     }
-    return can_end_[key] = found;
+    return can_end_.put(key, found);
   }
   // The ends of a lexeme after which no character may follow; `only`: it has no others.
   struct Finals {
@@ -418,7 +417,7 @@ class RuleLiveness : public Readings {
   WordTable<Good> good_;  // by set
   WordTable<bool> ends_cleanly_;  // by set
   WordTable<bool> finishable_;
-  std::unordered_map<std::uint64_t, bool> can_end_;
+  WordTable<bool> can_end_;
   std::unordered_map<std::uint64_t, ByteSet> extending_;
   std::unordered_map<Id, Searched> searched_;
 };
