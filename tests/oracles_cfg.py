@@ -325,6 +325,41 @@ def random_rules(rng: random.Random) -> Rules:
     return Rules(terminals, rules, ignored)
 
 
+def random_fields(rng: random.Random) -> Rules:
+    """Over "a:{}": items among which colons and braces stand, and, begun by a terminal of their own, fields whose ends are
+    terminals that a colon or a brace goes on to."""
+    item, fields, name, colon, opening, closing, head, middle, tail = (
+        (False, 0),
+        (False, 1),
+        *((True, t) for t in range(7)),
+    )
+    terminals = [
+        Lexeme("a"),
+        Lexeme(":"),
+        Lexeme(r"\{"),
+        Lexeme(r"\}"),
+        Lexeme(rng.choice([r"a\{", r"\{\{", r"a:*\{"])),
+        Lexeme(rng.choice([r":a*\{", r"(:a*)?\}\{", r":+"])),
+        Lexeme(rng.choice([r":a*\}", r"(:a*)?\}a*\}", r"\}\}?", r":?\}"])),
+    ]
+    bodies = [
+        (item, (name,)),
+        (fields, (item, tail)),
+        (fields, (item, middle, fields)),
+        (item, (head, fields)),
+    ]
+    more = [
+        (item, (name, colon, item)),
+        (item, (item, colon)),
+        (item, (opening, item, closing)),
+        (item, (opening, item, colon, item, closing)),
+        (item, (item, opening, item, closing)),
+    ]
+    rules = [(h, body) for (_, h), body in [*bodies, *rng.sample(more, rng.randint(1, 3))]]
+    rng.shuffle(rules)
+    return Rules(terminals, rules, [0] if rng.random() < 0.1 else [])
+
+
 @dataclass
 class Interrupted:
     """Rules between whose terminals texts of one nonterminal may stand too; inside those nothing may.

@@ -109,18 +109,23 @@ class Chart {
     if (set >= static_cast<Id>(costs_.size())) costs_.resize(set + 1, -1);
     return costs_[set] = best;
   }
+  // The item (dot, return address) by which a shortest completion goes on; dot kNone if the text is best ended here.
+  std::pair<Id, Id> next_item(Id set) {
+    std::pair<Id, Id> chosen{kNone, kNone};
+    if (accepts(set)) return chosen;
+    std::int64_t best = Rules::kInfinite;
+    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
+      Id d = sets_.begin(set)[i], back = sets_.begin(set)[i + 1];
+      std::int64_t c = g_.rest[d] + return_cost(back);
+      bool follows = c == best && chosen.first != kNone && g_.cost[g_.symbol[chosen.first]] == 0;
+      if (c < best || follows) best = c, chosen = {d, back};
+    }
+    return chosen;
+  }
   // The next terminal of a shortest completion; kNone if the text is best ended here.
   Id next_terminal(Id set) {
-    if (accepts(set)) return kNone;
-    std::int64_t best = Rules::kInfinite;
-    Id symbol = kNone;
-    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
-      Id d = sets_.begin(set)[i];
-      std::int64_t c = g_.rest[d] + return_cost(sets_.begin(set)[i + 1]);
-      if (c < best) best = c, symbol = g_.symbol[d];
-      else if (c == best && symbol != kNone && g_.cost[symbol] == 0) symbol = g_.symbol[d];
-    }
-    return symbol == kNone ? kNone : g_.leftmost(symbol);
+    Id dot = next_item(set).first;
+    return dot == kNone ? kNone : g_.leftmost(g_.symbol[dot]);
   }
   // Calls f(dot, return address) for each item of a set; f may make sets.
   template <class F>
@@ -137,7 +142,7 @@ class Chart {
   }
   std::size_t bytes() const {
     return sets_.bytes() + lists.bytes() + returns_.size() * sizeof(Return) + (waiting_.size() + shape_ids_.size() + by_content_.size()) * 4 +
-           costs_.size() * 8 + moves_.bytes() + return_ids_.bytes() + interludes_.bytes() + shapes_.size() * (96 + g_.symbols() / 8);
+           costs_.size() * 8 + moves_.bytes() + return_ids_.bytes() + interludes_.bytes() + shapes_.size() * (96 + g_.symbols() / 8) + corner_ids_.bytes() + corners_.size() * 200;
   }
 
   // ------------------------------------------------------------------ collection
@@ -180,6 +185,8 @@ class Chart {
       lists = ListStore();
       shapes_.clear();
       shapes_by_next_.clear();
+      corners_.clear();
+      corner_ids_.clear();
       shape_ids_.clear();
     }
     return kept;
@@ -196,17 +203,33 @@ class Chart {
     std::vector<Item> items;
     std::vector<Id> merged;  // return addresses whose content is in
   };
-  // A set seen as the place where nonterminals began: the items that wait, and what they predict.
-  struct Place {
-    Id waiting;
-    const std::vector<std::uint64_t>* predicted;
-    std::vector<Id> completed;  // nonterminals that began here and have ended
+  // A set to build, of which the memory is used again. Sets are built while others are.
+  struct Borrowed {
+    explicit Borrowed(Chart& c) : chart(c), building(c.borrow()) {}
+    ~Borrowed() { --chart.borrowed_; }
+    Borrowed(const Borrowed&) = delete;
+    Chart& chart;
+    Building& building;
+  };
+  Building& borrow() {
+    if (borrowed_ == buildings_.size()) buildings_.emplace_back();
+    Building& b = buildings_[borrowed_++];
+    b.accept = false;
+    b.items.clear();
+    b.merged.clear();
+    return b;
+  }
+  // What predictions become after a symbol.
+  struct Corners {
+    std::vector<std::pair<Id, Id>> items;  // dot, head
+    std::vector<Id> completed;             // predicted nonterminals that have ended with it
+    std::int64_t work = 0;
   };
   struct Return {
     Id place = 0, symbol = kNone;
     Id content = kNone;  // set that a completion adds; kNone: not found yet
     std::int64_t cost = -1;
-    bool handed_out = false;
+    bool handed_out = false, busy = false;
   };
   bool empty(Id set) const { return sets_.size(set) <= 1 && !accepts(set); }
   void copy(const Numbers& kept) {
@@ -236,27 +259,32 @@ class Chart {
   static constexpr int kDepth = 64;  // of return addresses whose content is found at once
 
   Id find_move(Id set, Id terminals) {
-    Building out;
-    Place at{waiting(set), &shape(set).predicted, {}};
+    Borrowed borrowed(*this);
+    Building& out = borrowed.building;
+    const Id shape = shape_of(set), place = waiting(set);
     std::vector<Id> symbols(lists.begin(terminals), lists.end(terminals));
-    for (Id t : symbols) {
-      for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
-        Id d = sets_.begin(set)[i], ra = sets_.begin(set)[i + 1];
-        if (g_.symbol[d] == t) add(d + 1, ra, out);
-      }
-      advance_predicted(t, at, out);
-    }
-    complete(at, out);
+    for (Id t : symbols) read(set, place, shape, t, out);
     return intern(out);
+  }
+  // Adds what the items of `set` and its predictions become after `symbol`; `place`: its items that wait for nonterminals.
+  void read(Id set, Id place, Id shape, Id symbol, Building& out) {
+    const Corners& corners = corners_of(shape, symbol);
+    meter_.charge(corners.work);
+    advance(set, symbol, out);
+    for (auto [d, head] : corners.items) out.items.push_back({d, return_address(place, head)});
+    for (Id head : corners.completed) advance(place, head, out);
+  }
+  void advance(Id set, Id symbol, Building& out) {
+    for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2)
+      if (Id d = sets_.begin(set)[i]; g_.symbol[d] == symbol) add(d + 1, sets_.begin(set)[i + 1], out);
   }
   Id intern(Building& b) {
     std::sort(b.items.begin(), b.items.end());
     b.items.erase(std::unique(b.items.begin(), b.items.end()), b.items.end());
     meter_.charge(static_cast<std::int64_t>(b.items.size()));
-    std::vector<Id> flat{b.accept};
-    flat.reserve(1 + 2 * b.items.size());
-    for (const Item& i : b.items) flat.push_back(i.dot), flat.push_back(i.back);
-    return sets_.add(flat);
+    flat_.assign(1, b.accept);
+    for (const Item& i : b.items) flat_.push_back(i.dot), flat_.push_back(i.back);
+    return sets_.add(flat_);
   }
   void take(Id set, Building& out) {
     out.accept |= accepts(set);
@@ -276,54 +304,52 @@ class Chart {
       if (!g_.nullable[g_.symbol[d]]) return;
     }
   }
-  // The predicted items of `at` that wait for `symbol`.
-  void advance_predicted(Id symbol, Place& at, Building& out) {
-    for (Id w : g_.waiters[symbol]) {
-      Id head = g_.head[w];
-      if (!((*at.predicted)[head >> 6] >> (head & 63) & 1)) continue;
-      meter_.charge();
-      for (Id d = w + 1;; ++d) {
-        if (g_.symbol[d] == Rules::kEnd) {
-          if (std::find(at.completed.begin(), at.completed.end(), head) == at.completed.end()) at.completed.push_back(head);
-          break;
+  // The predictions of a shape after `symbol`, their left corner.
+  const Corners& corners_of(Id shape, Id symbol) {
+    std::uint64_t key = static_cast<std::uint64_t>(shape) << 32 | static_cast<std::uint32_t>(symbol);
+    if (const Id* known = corner_ids_.find(key)) return corners_[static_cast<std::size_t>(*known)];
+    Meter::Apart apart(meter_);
+    const std::vector<std::uint64_t>& predicted = shapes_[static_cast<std::size_t>(shape)].predicted;
+    Corners made;
+    for (std::size_t k = 0; k <= made.completed.size(); ++k)
+      for (Id w : g_.waiters[k ? made.completed[k - 1] : symbol]) {
+        Id head = g_.head[w];
+        if (!(predicted[static_cast<std::size_t>(head) >> 6] >> (head & 63) & 1)) continue;
+        ++made.work;
+        for (Id d = w + 1;; ++d) {
+          if (g_.symbol[d] == Rules::kEnd) {
+            if (std::find(made.completed.begin(), made.completed.end(), head) == made.completed.end()) made.completed.push_back(head);
+            break;
+          }
+          made.items.emplace_back(d, head);
+          if (!g_.nullable[g_.symbol[d]]) break;
         }
-        out.items.push_back({d, return_address(at, head)});
-        if (!g_.nullable[g_.symbol[d]]) break;
       }
-    }
-  }
-  // Adds what the nonterminals completed at this place let advance, and so on.
-  void complete(Place& at, Building& out) {
-    for (std::size_t k = 0; k < at.completed.size(); ++k) {
-      Id symbol = at.completed[k];
-      for (std::size_t i = 1, n = sets_.size(at.waiting); i < n; i += 2) {
-        Id d = sets_.begin(at.waiting)[i], back = sets_.begin(at.waiting)[i + 1];
-        if (g_.symbol[d] == symbol) add(d + 1, back, out);
-      }
-      advance_predicted(symbol, at, out);
-    }
+    meter_.charge(made.work);
+    corner_ids_.put(key, static_cast<Id>(corners_.size()));
+    return corners_.emplace_back(std::move(made));
   }
   // The items of a set that wait for nonterminals, as a set.
   Id waiting(Id set) {
     if (set >= static_cast<Id>(waiting_.size())) waiting_.resize(set + 1, kNone);
     if (waiting_[set] != kNone) return waiting_[set];
-    std::vector<Id> flat{0};
+    flat_.assign(1, 0);
     for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) {
       Id d = sets_.begin(set)[i];
       if (g_.is_terminal(g_.symbol[d])) continue;
-      flat.push_back(d);
-      flat.push_back(sets_.begin(set)[i + 1]);
+      flat_.push_back(d);
+      flat_.push_back(sets_.begin(set)[i + 1]);
     }
-    return waiting_[set] = sets_.add(flat);
+    return waiting_[set] = sets_.add(flat_);
   }
-  Id return_address(const Place& at, Id symbol) {
-    std::uint64_t key = static_cast<std::uint64_t>(at.waiting) << 32 | static_cast<std::uint32_t>(symbol);
+  Id return_address(Id place, Id symbol) {
+    std::uint64_t key = static_cast<std::uint64_t>(place) << 32 | static_cast<std::uint32_t>(symbol);
     if (const Id* known = return_ids_.find(key)) {
       returns_[*known].handed_out = true;
       return *known;
     }
     Id id = static_cast<Id>(returns_.size());
-    returns_.push_back({at.waiting, symbol, kNone, -1, false});
+    returns_.push_back({place, symbol});
     return_ids_.put(key, id);
     if (depth_ >= kDepth) return returns_[id].handed_out = true, id;  // its content is found when it is asked for
     Id found = find_content(id);
@@ -347,19 +373,18 @@ class Chart {
   }
   Id find_content(Id id) {
     Meter::Apart apart(meter_);
-    if (busy_.count(id)) throw SourceError(0, "a rule that derives itself through nothing");
-    busy_.insert(id);
+    if (returns_[id].busy) throw SourceError(0, "a rule that derives itself through nothing");
+    returns_[id].busy = true;
     ++depth_;
     struct Leave {
       Chart& c;
       Id id;
-      ~Leave() { --c.depth_, c.busy_.erase(id); }
+      ~Leave() { --c.depth_, c.returns_[id].busy = false; }
     } leave{*this, id};
-    Place at{returns_[id].place, nullptr, {returns_[id].symbol}};
-    std::vector<std::uint64_t> predicted = shapes_[shape_of(at.waiting)].predicted;
-    at.predicted = &predicted;
-    Building out;
-    complete(at, out);
+    const Id place = returns_[id].place, symbol = returns_[id].symbol;
+    Borrowed borrowed(*this);
+    Building& out = borrowed.building;
+    read(place, place, shape_of(place), symbol, out);
     Id made = intern(out);
     return returns_[id].content = made;
   }
@@ -443,6 +468,9 @@ class Chart {
   const Rules& g_;
   Meter& meter_;
   ListStore sets_;
+  std::vector<Id> flat_;  // for one set at a time
+  std::deque<Building> buildings_;
+  std::size_t borrowed_ = 0;
   Id start_ = 0;
   std::vector<Return> returns_;
   std::vector<Id> waiting_, shape_ids_, by_content_;  // by set
@@ -451,7 +479,8 @@ class Chart {
   std::unordered_map<Id, Id> shapes_by_next_;
   WordTable<Id> return_ids_, interludes_;
   WordTable<Priced> moves_;
-  std::unordered_set<Id> busy_;
+  std::deque<Corners> corners_;
+  WordTable<Id> corner_ids_;  // by shape and symbol
   int depth_ = 0;
 };
 

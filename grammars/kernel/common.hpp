@@ -110,7 +110,7 @@ class Meter {
 
 // A growing sequence whose elements stay where they are, in blocks of a power of two: an index is a shift and a mask, where
 // std::deque divides.
-template <class T>
+template <class T, std::size_t kBlock = 256>
 class Blocks {
  public:
   T& operator[](std::size_t i) { return blocks_[i / kBlock][i % kBlock]; }
@@ -120,10 +120,12 @@ class Blocks {
     if (size_ % kBlock == 0) blocks_.push_back(std::make_unique<T[]>(kBlock));
     (*this)[size_++] = std::move(x);
   }
-  void emplace_back() { push_back(T()); }
+  T& emplace_back() {
+    push_back(T());
+    return (*this)[size_ - 1];
+  }
 
  private:
-  static constexpr std::size_t kBlock = 256;
   std::vector<std::unique_ptr<T[]>> blocks_;
   std::size_t size_ = 0;
 };

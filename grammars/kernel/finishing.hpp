@@ -7,23 +7,31 @@
 // every terminal is apart from the next. A terminal that is skipped leaves the parser where it was. That is a matter of dots
 // and return addresses: no set after t is made.
 //
+// More terminals are separable where fewer compete. What is clean is therefore a matter of the *view* that a set has of the
+// terminals exposed to it (`Exposure`), for the terminals t that expose no more.
+//
 // A predicate that may be wrong in one direction: what is said to be finishable is; the rest is left to a closer look.
-// Cost: bits by nonterminal and terminal once, then one pass over the items of a set. Not thread-safe.
+// Cost: bits by nonterminal and terminal once a view, then one pass over the items of a set. Not thread-safe.
 #pragma once
-#include "chart.hpp"
-#include "separable.hpp"
+#include <deque>
+
+#include "exposure.hpp"
 
 namespace constrain {
 
 class Finishing {
  public:
-  Finishing(const Rules& rules, Chart& chart, const Separability& separability, Meter& meter) : g_(rules), chart_(chart), meter_(meter) {
+  Finishing(const Rules& rules, Chart& chart, Separability& separability, Meter& meter)
+      : g_(rules), chart_(chart), separability_(separability), meter_(meter), exposure_(rules, chart, separability, meter) {
     words_ = (g_.terminals.size() + 31) / 32;
     on_ = words_ * 32 * g_.symbols() <= Rules::kAdjacencyBits;
     if (!on_) return;
-    find_clean(separability);
-    find_starts();
+    view_of(separability_.separable);
     find_skipped();
+    plain_.assign(words_, 0);
+    for (std::size_t t = 0; t < g_.terminals.size(); ++t)
+      if (exposure_.plain(static_cast<Id>(t))) plain_[t >> 5] |= static_cast<Id>(1u << (t & 31));
+    separability_.trim();
   }
 
   // A number for the terminals after which a text is known to be finishable from `set`; equal numbers, equal terminals.
@@ -32,29 +40,121 @@ class Finishing {
     if (set >= static_cast<Id>(known_.size())) known_.resize(static_cast<std::size_t>(set) + 64, kNone);
     if (known_[static_cast<std::size_t>(set)] != kNone) return known_[static_cast<std::size_t>(set)];
     Meter::Apart apart(meter_);
-    std::vector<Id> bits(words_, 0);
-    bool goes_on = chart_.accepts(set);  // without a move: what is skipped may be taken
-    chart_.each_item(set, [&](Id dot, Id back) {
-      if (!clean_rest_[static_cast<std::size_t>(dot) + 1] || !returns_cleanly(back)) return;
-      join(bits, starts_[static_cast<std::size_t>(g_.symbol[dot])]);
-      goes_on = goes_on || clean_rest_[static_cast<std::size_t>(dot)];
-    });
-    if (goes_on) join(bits, skipped_);
+    Bits bits = known_by(views_[0], set);
+    if (View& view = view_from(set); &view != &views_[0]) {
+      Bits more = known_by(view, set);
+      for (std::size_t w = 0; w < words_; ++w) bits[w] |= more[w] & plain_[w];
+    }
     if (set >= static_cast<Id>(known_.size())) known_.resize(static_cast<std::size_t>(set) + 64, kNone);
     return known_[static_cast<std::size_t>(set)] = sets_.add(bits);
   }
   bool holds(Id number, Id terminal) const {
     return sets_.size(number) && sets_.begin(number)[terminal >> 5] >> (terminal & 31) & 1;
   }
+  // Can a text be finished from `set` by the shortest rest of a rule and clean ones after it? Its terminals are separable.
+  bool goes_on(Id set) {
+    auto [dot, back] = chart_.next_item(set);
+    if (dot == kNone) return true;
+    if (!on_) return false;
+    View& view = view_from(set);
+    return view.clean_rest[static_cast<std::size_t>(dot)] && returns_cleanly(view, back);
+  }
   // After `Chart::collect`.
   void collect(const Chart::Numbers& kept) {
     kept.sets.move(known_);
-    kept.returns.move(returns_);
+    for (View& view : views_) kept.returns.move(view.returns);
+    exposure_.collect(kept);
   }
-  std::size_t bytes() const { return known_.size() * 4 + sets_.bytes() + starts_.size() * words_ * 4 + returns_.size(); }
+  std::size_t bytes() const {
+    std::size_t n = known_.size() * 4 + sets_.bytes() + exposure_.bytes();
+    for (const View& view : views_) n += view.starts.size() * words_ * 4 + view.returns.size() + view.clean_rest.size() / 8;
+    return n;
+  }
 
  private:
   using Bits = std::vector<Id>;
+  enum Answer : std::uint8_t { kUnknown, kNo, kYes };
+  // What is clean if these terminals are separable.
+  struct View {
+    std::vector<bool> separable;
+    std::vector<bool> clean_rest;  // by dot
+    std::vector<Bits> starts;      // by symbol
+    std::vector<Answer> returns;   // by return address
+    Answer known(Id back) const { return back < static_cast<Id>(returns.size()) ? returns[static_cast<std::size_t>(back)] : kUnknown; }
+    void know(Id back, Answer answer) {
+      if (back >= static_cast<Id>(returns.size())) returns.resize(static_cast<std::size_t>(back) + 64, kUnknown);
+      returns[static_cast<std::size_t>(back)] = answer;
+    }
+  };
+
+  Bits known_by(View& view, Id set) {
+    Bits bits(words_, 0);
+    bool goes_on = chart_.accepts(set);  // without a move: what is skipped may be taken
+    chart_.each_item(set, [&](Id dot, Id back) {
+      if (!view.clean_rest[static_cast<std::size_t>(dot) + 1] || !returns_cleanly(view, back)) return;
+      join(bits, view.starts[static_cast<std::size_t>(g_.symbol[dot])]);
+      goes_on = goes_on || view.clean_rest[static_cast<std::size_t>(dot)];
+    });
+    if (goes_on) join(bits, skipped_);
+    return bits;
+  }
+  // ------------------------------------------------------------------ views
+  // The reference holds for good.
+  View& view_from(Id set) {
+    if (!exposure_.on()) return views_[0];
+    Id exposed = exposure_.of(set);
+    if (exposed >= static_cast<Id>(view_numbers_.size())) view_numbers_.resize(static_cast<std::size_t>(exposed) + 16, kNone);
+    if (view_numbers_[static_cast<std::size_t>(exposed)] == kNone) {
+      Meter::Apart apart(meter_);
+      std::vector<std::uint64_t> among = exposure_.bits(exposed);
+      std::vector<bool> separable(g_.terminals.size());
+      for (std::size_t t = 0; t < separable.size(); ++t) separable[t] = separability_.separable_among(static_cast<Id>(t), among);
+      separability_.trim();
+      view_numbers_[static_cast<std::size_t>(exposed)] = view_of(separable);
+    }
+    return views_[static_cast<std::size_t>(view_numbers_[static_cast<std::size_t>(exposed)])];
+  }
+  Id view_of(const std::vector<bool>& separable) {
+    for (std::size_t k = 0; k < views_.size(); ++k)
+      if (views_[k].separable == separable) return static_cast<Id>(k);
+    View& made = views_.emplace_back();
+    made.separable = separable;
+    find_clean(made);
+    find_starts(made);
+    return static_cast<Id>(views_.size()) - 1;
+  }
+  // Is there a way from return address `root` to the end of the text through clean rests? Found for all addresses on the way.
+  bool returns_cleanly(View& view, Id root) {
+    if (view.known(root) != kUnknown) return view.known(root) == kYes;
+    std::vector<Id> open{root};
+    std::unordered_map<Id, std::vector<Id>> callers;  // by address: those from which it is reached
+    std::unordered_set<Id> seen{root};
+    std::vector<Id> good;
+    for (std::size_t k = 0; k < open.size(); ++k) {
+      Id at = open[k], content = chart_.content(at);
+      bool ends = chart_.accepts(content);
+      meter_.charge();
+      chart_.each_item(content, [&](Id dot, Id back) {
+        if (!view.clean_rest[static_cast<std::size_t>(dot)]) return;
+        if (view.known(back) != kUnknown) {
+          ends = ends || view.known(back) == kYes;
+          return;
+        }
+        callers[back].push_back(at);
+        if (seen.insert(back).second) open.push_back(back);
+      });
+      if (ends) good.push_back(at);
+    }
+    for (Id at : open) view.know(at, kNo);
+    while (!good.empty()) {
+      Id at = good.back();
+      good.pop_back();
+      if (view.known(at) == kYes) continue;
+      view.know(at, kYes);
+      for (Id caller : callers[at]) good.push_back(caller);
+    }
+    return view.known(root) == kYes;
+  }
   static bool join(Bits& into, const Bits& from) {
     bool grew = false;
     for (std::size_t w = 0; w < into.size(); ++w) {
@@ -64,13 +164,13 @@ class Finishing {
     }
     return grew;
   }
-  void find_clean(const Separability& separability) {
+  void find_clean(View& view) {
     std::vector<bool> clean(g_.symbols(), false);
     std::vector<std::vector<Id>> uses(g_.symbols());  // nonterminals, by the symbols of their cheapest rules
     std::vector<std::int32_t> open(g_.symbols(), 0);
     std::vector<Id> ready;
     for (std::size_t t = 0; t < g_.terminals.size(); ++t)
-      if (separability.separable[t] && g_.cost[t] < Rules::kInfinite) ready.push_back(static_cast<Id>(t));
+      if (view.separable[t] && g_.cost[t] < Rules::kInfinite) ready.push_back(static_cast<Id>(t));
     for (std::size_t s = g_.terminals.size(); s < g_.symbols(); ++s) {
       if (g_.cheapest[s] == kNone) continue;
       for (Id d = g_.cheapest[s]; g_.symbol[d] != Rules::kEnd; ++d) uses[static_cast<std::size_t>(g_.symbol[d])].push_back(static_cast<Id>(s)), ++open[s];
@@ -84,9 +184,12 @@ class Finishing {
       for (Id user : uses[static_cast<std::size_t>(s)])
         if (--open[static_cast<std::size_t>(user)] == 0) ready.push_back(user);
     }
-    clean_rest_.assign(g_.symbol.size(), true);
+    view.clean_rest.assign(g_.symbol.size(), true);
     for (std::size_t d = g_.symbol.size(); d-- > 0;)
-      if (g_.symbol[d] != Rules::kEnd) clean_rest_[d] = clean_rest_[d + 1] && clean[static_cast<std::size_t>(g_.symbol[d])];
+      if (g_.symbol[d] != Rules::kEnd) {
+        Id u = g_.leftmost(g_.symbol[d]);  // separable terminals are apart from canonical ones alone
+        view.clean_rest[d] = view.clean_rest[d + 1] && clean[static_cast<std::size_t>(g_.symbol[d])] && (u == kNone || separability_.canonical(u));
+      }
   }
   void find_skipped() {
     skipped_.assign(words_, 0);
@@ -94,67 +197,31 @@ class Finishing {
       if (g_.terminals[t].ignored || g_.terminals[t].inside) skipped_[t >> 5] |= static_cast<Id>(1u << (t & 31));
   }
   // By symbol, the terminals that begin a derivation of it of which everything else is clean.
-  void find_starts() {
-    starts_.assign(g_.symbols(), Bits(words_, 0));
-    for (std::size_t t = 0; t < g_.terminals.size(); ++t) starts_[t][t >> 5] |= static_cast<Id>(1u << (t & 31));
+  void find_starts(View& view) {
+    view.starts.assign(g_.symbols(), Bits(words_, 0));
+    for (std::size_t t = 0; t < g_.terminals.size(); ++t) view.starts[t][t >> 5] |= static_cast<Id>(1u << (t & 31));
     for (bool grew = true; grew;) {
       grew = false;
       for (std::size_t s = g_.terminals.size(); s < g_.symbols(); ++s) {
         for (Id d : g_.first_dots[s])
-          if (clean_rest_[static_cast<std::size_t>(d) + 1]) grew |= join(starts_[s], starts_[static_cast<std::size_t>(g_.symbol[d])]);
+          if (view.clean_rest[static_cast<std::size_t>(d) + 1]) grew |= join(view.starts[s], view.starts[static_cast<std::size_t>(g_.symbol[d])]);
         meter_.charge(1 + static_cast<std::int64_t>(g_.first_dots[s].size() * words_) / 16);
       }
     }
   }
-  // Is there a way from return address `root` to the end of the text through clean rests? Found for all addresses on the way.
-  bool returns_cleanly(Id root) {
-    if (known_return(root) != kUnknown) return known_return(root) == kYes;
-    std::vector<Id> open{root};
-    std::unordered_map<Id, std::vector<Id>> callers;  // by address: those from which it is reached
-    std::unordered_set<Id> seen{root};
-    std::vector<Id> good;
-    for (std::size_t k = 0; k < open.size(); ++k) {
-      Id at = open[k], content = chart_.content(at);
-      bool ends = chart_.accepts(content);
-      meter_.charge();
-      chart_.each_item(content, [&](Id dot, Id back) {
-        if (!clean_rest_[static_cast<std::size_t>(dot)]) return;
-        if (known_return(back) != kUnknown) {
-          ends = ends || known_return(back) == kYes;
-          return;
-        }
-        callers[back].push_back(at);
-        if (seen.insert(back).second) open.push_back(back);
-      });
-      if (ends) good.push_back(at);
-    }
-    for (Id at : open) {
-      if (at >= static_cast<Id>(returns_.size())) returns_.resize(static_cast<std::size_t>(at) + 64, kUnknown);
-      returns_[static_cast<std::size_t>(at)] = kNo;
-    }
-    while (!good.empty()) {
-      Id at = good.back();
-      good.pop_back();
-      if (known_return(at) == kYes) continue;
-      returns_[static_cast<std::size_t>(at)] = kYes;
-      for (Id caller : callers[at]) good.push_back(caller);
-    }
-    return known_return(root) == kYes;
-  }
-  enum Answer : std::uint8_t { kUnknown, kNo, kYes };
-  Answer known_return(Id back) const { return back < static_cast<Id>(returns_.size()) ? returns_[static_cast<std::size_t>(back)] : kUnknown; }
-
   const Rules& g_;
   Chart& chart_;
+  Separability& separability_;
   Meter& meter_;
+  Exposure exposure_;
   std::size_t words_ = 0;
   bool on_ = false;
-  std::vector<bool> clean_rest_;  // by dot
-  std::vector<Bits> starts_;      // by symbol
-  Bits skipped_;                  // terminals after which the parser is where it was
-  std::vector<Id> known_;         // by set
-  ListStore sets_;                // bits, 32 terminals a word
-  std::vector<Answer> returns_;  // by return address
+  std::deque<View> views_;         // the first: with all rivals
+  std::vector<Id> view_numbers_;   // by number of what is exposed
+  Bits skipped_;                   // terminals after which the parser is where it was
+  Bits plain_;                     // terminals that expose no more than the set shows
+  std::vector<Id> known_;          // by set
+  ListStore sets_;                 // bits, 32 terminals a word
 };
 
 }  // namespace constrain

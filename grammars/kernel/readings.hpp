@@ -234,8 +234,8 @@ class Readings {
     std::vector<Id> plain;
     bool stays = false, newline = false;
     int bracket = 0;
-    std::vector<Id> all(chart.lists.begin(terminals), chart.lists.end(terminals));
-    for (Id t : all) {
+    for (const Id* p = chart.lists.begin(terminals); p < chart.lists.end(terminals); ++p) {
+      const Id t = *p;
       const Terminal& x = g.terminals[t];
       stays = stays || x.ignored || (x.inside && layouts.inside(layout));
       if (g.layout.on && t == g.layout.newline) {
@@ -245,7 +245,7 @@ class Readings {
       plain.push_back(t);
       if (g.layout.on) bracket += g.layout.bracket[t];
     }
-    Id next = plain.empty() ? Chart::kDead : chart.go(set, chart.lists.add(plain));
+    Id next = plain.empty() ? Chart::kDead : chart.go(set, newline ? chart.lists.add(plain) : terminals);
     if (!chart.dead(next)) out.push_back({next, layouts.nested(layout, bracket)});
     if (newline) indent(chart.go(set, chart.lists.add({g.layout.newline})), layout, out);
     if (stays) {

@@ -29,15 +29,20 @@ class RuleLiveness : public Readings {
       if (!separability_.separable[t] && (g.parsed[t] || g.terminals[t].ignored || g.terminals[t].inside)) out.push_back(static_cast<Id>(t));
     return out;
   }
+  // How a completion is to go on.
+  enum class Way {
+    Canonical,  // by the canonical derivation, to the end
+    Clean,      // by the canonical derivation up to where clean rests lead to the end (`Finishing`), which says yes more often
+  };
   // Is `a` live by the induction of the file's comment? False negatives are searched for.
-  bool plainly_live(const Alternative& a) {
+  bool plainly_live(const Alternative& a, Way way = Way::Clean) {
     if (a.obligations) return false;
-    if (a.phase == kEmbedded) return separability_.all || good(chart.go(a.set, chart.lists.add({document(a).terminal})));
-    if (a.phase == kFresh) return separability_.all || good(a.set);
-    if (a.phase == kLineStart) return separability_.all || good(a.set);
+    if (a.phase == kEmbedded) return goes_on(chart.go(a.set, chart.lists.add({document(a).terminal})), way);
+    if (a.phase == kFresh || a.phase == kLineStart) return goes_on(a.set, way);
+    if (way == Way::Clean && !separability_.all && surely_finishable(known_finishable(a.set), ways(a.state))) return true;
     std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
     for (std::size_t i = 0; i < parts.size(); i += 2)
-      if (plainly_ends(a, parts[i])) return true;
+      if (plainly_ends(a, parts[i], way)) return true;
     return false;
   }
   bool live(const Alternative& a) {
@@ -45,11 +50,11 @@ class RuleLiveness : public Readings {
     if (plainly_live(a)) return true;
     if (a.obligations && !g.captures.empty() && ends_in_time(a)) return true;
     if (a.obligations && a.phase == kInside && !lexeme_can_end(a.state, a.obligations)) return false;
-    if (!a.obligations && a.phase == kInside && final_ends(a.state).only) {
+    if (a.phase == kInside && final_ends(a.state).only) {
+      bool ends = false;
       for (Id terminals : final_ends(a.state).terminals)
-        for (const Place& p : after(a.set, a.layout, terminals))
-          if (ends_text(p)) return true;
-      return false;
+        for (const Place& p : after(a.set, a.layout, terminals)) ends = ends || ends_text(p);
+      if (!ends || !a.obligations) return ends;
     }
     Id id = intern(a);
     auto it = searched_.find(id);
@@ -85,7 +90,7 @@ class RuleLiveness : public Readings {
     Meter::Apart apart(meter_);
     bool any = false;
     std::vector<Id> order(chart.lists.begin(ways), chart.lists.end(ways));
-    for (std::size_t i = 0; i < order.size() && !any; i += 2) any = good(set_after_lexeme(set, order[i], order[i + 1]));
+    for (std::size_t i = 0; i < order.size() && !any; i += 2) any = goes_on(set_after_lexeme(set, order[i], order[i + 1]), Way::Clean);
     return finishable_.put(key, any);
   }
   bool needs_finishing() const { return !separability_.all; }
@@ -108,11 +113,11 @@ class RuleLiveness : public Readings {
     if (has_documents() && begins_document(p.set, b)) return true;
     Id next = g.longest ? scan.step(state, b) : 0, longer = next ? scan.no_longer_match(next) : 0;
     if (longer == kNone) return false;
-    Id asked = scan.step_obligations(e.obligations, b), begun = scan.step(fresh(p).state, b);
-    return asked != kNone && begun && lexeme_can_end(begun, scan.join(asked, longer));
+    Id begun = scan.step(fresh(p).state, b), asked = begun ? scan.step_obligations(e.obligations, b) : kNone;
+    return asked != kNone && lexeme_can_end(begun, scan.join(asked, longer));
   }
 
-  std::size_t bytes() const { return Readings::bytes() + (finishing_ ? finishing_->bytes() : 0) + (searched_.size() + can_end_.size()) * 40 + good_.bytes() + finishable_.bytes() + extending_.size() * 64 + ways_.size() * 4; }
+  std::size_t bytes() const { return Readings::bytes() + (finishing_ ? finishing_->bytes() : 0) + searched_.size() * 40 + can_end_.bytes() + good_.bytes() + ends_cleanly_.bytes() + finishable_.bytes() + extending_.size() * 64 + ways_.size() * 4; }
 
  protected:
   // Keeps what is known of the sets that are kept, and the sets that this leads to.
@@ -128,6 +133,12 @@ class RuleLiveness : public Readings {
       if (id != kNone) good.put(static_cast<std::uint64_t>(id), {known.holds, kept.chart.sets(known.next)});
     });
     std::swap(good_, good);
+    WordTable<bool> ends_cleanly;
+    ends_cleanly_.each([&](std::uint64_t set, bool known) {
+      Id id = kept.chart.sets(static_cast<Id>(set));
+      if (id != kNone) ends_cleanly.put(static_cast<std::uint64_t>(id), known);
+    });
+    std::swap(ends_cleanly_, ends_cleanly);
     renumber(searched_, kept.alternatives);
     if (finishing_) finishing_->collect(kept.chart);
     WordTable<bool> finishable;
@@ -144,12 +155,12 @@ class RuleLiveness : public Readings {
     extending_ = {};
   }
   // Is `a`, a lexeme in progress without obligations, live by way of a match of `t`?
-  bool plainly_ends(const Alternative& a, Id t) {
+  bool plainly_ends(const Alternative& a, Id t, Way way) {
     if (separability_.all) return separability_.separable[t];
     Id together = terminals_at_shortest(a.state, t);
     if (together == kNone) return false;
     Id next = set_after_lexeme(a.set, t, together);
-    return !chart.dead(next) && apart_from(a.set, a.state, t, next) && good(next);
+    return !chart.dead(next) && apart_from(a.set, a.state, t, next) && goes_on(next, way);
   }
   // A set that the parser is in after the shortest match of `t` from `state` on, with whatever else ends there.
   Id set_after_shortest(Id set, Id state, Id t) { return set_after_lexeme(set, t, terminals_at_shortest(state, t)); }
@@ -159,7 +170,10 @@ class RuleLiveness : public Readings {
     bool stays = g.terminals[t].ignored || g.terminals[t].inside;
     return chart.dead(next) && stays ? set : next;
   }
-  bool plainly_goes_on(Id set) { return separability_.all || good(set); }
+  bool goes_on(Id set, Way way) {
+    if (separability_.all) return true;
+    return way == Way::Clean ? ends_cleanly(set) : good(set);
+  }
   bool is_separable(Id terminal) const { return separability_.separable[terminal]; }
 
   // Is there a completion that finishes the lexeme as its canonical one does and is then too short for any obligation to be
@@ -168,10 +182,10 @@ class RuleLiveness : public Readings {
     if (g.layout.on || !scan.fulfilled(a.obligations) || (a.phase != kFresh && a.phase != kInside)) return false;
     Alternative free = a;
     free.obligations = 0;
-    if (a.phase == kFresh) return plainly_live(free) && in_time(a.set, a.obligations);
+    if (a.phase == kFresh) return plainly_live(free, Way::Canonical) && in_time(a.set, a.obligations);
     std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
     for (std::size_t i = 0; i < parts.size(); i += 2) {
-      if (!plainly_ends(free, parts[i])) continue;
+      if (!plainly_ends(free, parts[i], Way::Canonical)) continue;
       Id asked = a.obligations;
       for (char b : re_.shortest(parts[i + 1]))
         if (asked != kNone) asked = scan.step_obligations(asked, static_cast<unsigned char>(b));
@@ -230,7 +244,7 @@ class RuleLiveness : public Readings {
       Node node = nodes[at];
       Alternative a = alternative(node.id);
       meter_.charge(8);
-      if (accepting(a) || (plainly_live(a) && (at > 0 || !first))) {
+      if (accepting(a) || ((at > 0 || !first) && plainly_live(a, first ? Way::Canonical : Way::Clean))) {
         if (first) *first = node.byte;
         return true;
       }
@@ -264,26 +278,50 @@ class RuleLiveness : public Readings {
       }
       meter_.charge();
       path.push_back(s);
-      if (chart.dead(s)) {
+      result = !chart.dead(s);
+      Id u = result ? chart.next_terminal(s) : kNone;
+      if (u == kNone) break;
+      s = after_canonical(s, u);
+      if (s == kNone) {
         result = false;
         break;
       }
-      Id u = chart.next_terminal(s);
-      if (u == kNone) break;
-      Id terminals = chart.lists.add({u});
-      if (g.terminals[u].kind == TerminalKind::Regex) {
-        Id state = scan.start(chart.allowed(s), false), next = set_after_shortest(s, state, u);
-        if (!apart_from(s, state, u, next) || (g.layout.on && !apart_from(s, scan.start(chart.allowed(s), true), u, next))) {
-          result = false;
-          break;
-        }
-        terminals = terminals_at_shortest(state, u);
-      }
-      s = with_interludes(chart.go(s, terminals));
     }
     for (std::size_t i = 0; i < path.size(); ++i)
       if (i + 1 < path.size() || !good_.find(static_cast<std::uint64_t>(path[i])))
         good_.put(static_cast<std::uint64_t>(path[i]), Good{result, i + 1 < path.size() ? path[i + 1] : kNone});
+    return result;
+  }
+  // The set after terminal `u`, with which the canonical continuation of `s` begins; kNone if what follows may merge with it.
+  Id after_canonical(Id s, Id u) {
+    Id terminals = chart.lists.add({u});
+    if (g.terminals[u].kind == TerminalKind::Regex) {
+      Id state = scan.start(chart.allowed(s), false), next = set_after_shortest(s, state, u);
+      if (!apart_from(s, state, u, next)) return kNone;
+      if (g.layout.on && !apart_from(s, scan.start(chart.allowed(s), true), u, next)) return kNone;
+      terminals = terminals_at_shortest(state, u);
+    }
+    return with_interludes(chart.go(s, terminals));
+  }
+  // Does the canonical continuation of `set` lead, each terminal apart from the next, to where clean rests end the text?
+  bool ends_cleanly(Id set) {
+    Meter::Apart apart(meter_);
+    std::vector<Id> path;
+    bool result = false;
+    for (Id s = set; s != kNone;) {
+      if (const bool* known = ends_cleanly_.find(static_cast<std::uint64_t>(s))) {
+        result = *known;
+        break;
+      }
+      meter_.charge();
+      path.push_back(s);
+      if (chart.dead(s)) break;
+      if ((result = finishing_->goes_on(s))) break;
+      Id u = chart.next_terminal(s);
+      if ((result = u == kNone)) break;
+      s = after_canonical(s, u);
+    }
+    for (Id s : path) ends_cleanly_.put(static_cast<std::uint64_t>(s), result);
     return result;
   }
   // After the shortest match of `t` from `state` on, may whatever follows it or a terminal that ends with it come next?
@@ -367,20 +405,21 @@ class RuleLiveness : public Readings {
   }
 
   // ------------------------------------------------------------------ lexemes under obligations
-  // Is there a way to end the lexeme in progress that breaks no obligation, whatever the parser wants?
+  // Is there a way to end the lexeme in progress that breaks no obligation, whatever the parser wants? If nothing may follow
+  // it, none may be left open.
   bool lexeme_can_end(Id state, Id obligations) {
     if (!g.captures.empty()) state = scan.outlined(state), obligations = scan.without_captures(obligations);  // no more than they can
     std::uint64_t key = static_cast<std::uint64_t>(state) << 32 | static_cast<std::uint32_t>(obligations);
-    auto it = can_end_.find(key);
-    if (it != can_end_.end()) return it->second;
+    if (const bool* known = can_end_.find(key)) return *known;
     Meter::Apart apart(meter_);
     std::vector<std::pair<Id, Id>> open{{state, obligations}};
     std::unordered_set<std::uint64_t> seen{key};
     bool found = false;
+    const bool last = final_ends(state).only;
     while (!open.empty() && !found) {
       auto [at, asked] = open.back();
       open.pop_back();
-      found = !scan.ends(at).empty();
+      found = !scan.ends(at).empty() && (!last || scan.fulfilled(asked));
       meter_.charge(4);
       for (int b = 0; b < 256 && !found; ++b) {
         Id next = scan.step(at, b), still = next ? scan.step_obligations(asked, b) : kNone;
@@ -388,7 +427,7 @@ class RuleLiveness : public Readings {
         if (seen.insert(static_cast<std::uint64_t>(next) << 32 | static_cast<std::uint32_t>(still)).second) open.emplace_back(next, still);
       }
     }
-    return can_end_[key] = found;
+    return can_end_.put(key, found);
   }
   // The ends of a lexeme after which no character may follow; `only`: it has no others.
   struct Finals {
@@ -434,8 +473,9 @@ class RuleLiveness : public Readings {
   std::unordered_map<Id, Finals> finals_;
   Finals not_only_{false, {}};
   WordTable<Good> good_;  // by set
+  WordTable<bool> ends_cleanly_;  // by set
   WordTable<bool> finishable_;
-  std::unordered_map<std::uint64_t, bool> can_end_;
+  WordTable<bool> can_end_;
   std::unordered_map<std::uint64_t, ByteSet> extending_;
   std::unordered_map<Id, Searched> searched_;
 };

@@ -173,7 +173,7 @@ class RuleReader : public RuleLiveness {
     std::vector<Alternative> best;
     std::pair<bool, std::int64_t> least{true, INT64_MAX};
     for (const Alternative& a : alternatives(c)) {
-      bool plain = plainly_live(a);
+      bool plain = plainly_live(a, Way::Canonical);
       std::pair<bool, std::int64_t> here{!plain, plain ? planned_bytes(a) : bound(a)};
       if (here < least) least = here, best.clear();
       if (here == least) best.push_back(a);
@@ -201,7 +201,7 @@ class RuleReader : public RuleLiveness {
     std::int64_t least = Rules::kInfinite;
     std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
     for (std::size_t i = 0; i < parts.size(); i += 2)
-      if (plainly_ends(a, parts[i])) least = std::min(least, re_.distance(parts[i + 1]) + bytes_after(a, parts[i]));
+      if (plainly_ends(a, parts[i], Way::Canonical)) least = std::min(least, re_.distance(parts[i + 1]) + bytes_after(a, parts[i]));
     return least;
   }
   // The next symbol along a shortest derivation; -1 if lexemes would merge whatever comes between.
@@ -219,13 +219,13 @@ class RuleReader : public RuleLiveness {
     std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
     for (std::size_t i = 0; i < parts.size(); i += 2) {
       std::int64_t d = re_.distance(parts[i + 1]);
-      may_stop = may_stop || (d == 0 && plainly_ends(a, parts[i]));
-      if (d > 0 && d + bytes_after(a, parts[i]) < best && plainly_ends(a, parts[i])) best = d + bytes_after(a, parts[i]), terminal = parts[i];
+      may_stop = may_stop || (d == 0 && plainly_ends(a, parts[i], Way::Canonical));
+      if (d > 0 && d + bytes_after(a, parts[i]) < best && plainly_ends(a, parts[i], Way::Canonical)) best = d + bytes_after(a, parts[i]), terminal = parts[i];
     }
     Place next{Chart::kDead, 0};
     Id asked = 0;
     each_end(a, [&](Id obligations, const Place& p) {
-      if (!may_stop || !scan.fulfilled(obligations) || !plainly_goes_on(p.set) || chart.cost(p.set) > best || (chart.cost(p.set) == best && !chart.dead(next.set))) return;
+      if (!may_stop || !scan.fulfilled(obligations) || !goes_on(p.set, Way::Canonical) || chart.cost(p.set) > best || (chart.cost(p.set) == best && !chart.dead(next.set))) return;
       best = chart.cost(p.set), next = p, asked = obligations, terminal = kNone;
     });
     if (terminal != kNone) return re_.first_byte(scan.residual(a.state, terminal));

@@ -67,6 +67,7 @@ class RuleViews {
   // The sets of the parser have new numbers.
   void forget_sets() {
     for (std::vector<Id>& known : observed_) known.clear();
+    recent_.assign(kRecent, {});
   }
   void clear() {
     forget_sets();
@@ -98,6 +99,14 @@ class RuleViews {
     Id kind = kAfter, slot = kNone, what = 0;
     auto operator<=>(const Question&) const = default;
   };
+  // An answer to kAfter that is one place. The units of a view ask the same of a place one after the other.
+  struct Asked {
+    Place from{kNone, 0};
+    Id terminals = 0;
+    Place next{};
+    Id answer = 0;
+    std::int64_t price = 0;
+  };
   struct Judgement {
     const TokenSet* mask = nullptr;
     std::vector<std::int32_t> afresh;
@@ -120,6 +129,7 @@ class RuleViews {
     std::vector<std::int32_t> ids, afresh;
   };
   static constexpr std::uint64_t kUnknownLoops = ~0ull;  // no set of groups: kBroken never loops
+  static constexpr std::size_t kRecent = 1024;
   static constexpr std::int32_t kSmallView = 48, kSmallSubtree = 2;
 
   // ------------------------------------------------------------------ tries of tails
@@ -202,9 +212,20 @@ class RuleViews {
     Place from = slots[static_cast<std::size_t>(q.slot)];
     if (q.kind == kFinishable) return r_.finishable(from.set, q.what);
     if (q.kind == kLive) return live(from, q.what);
+    Asked& recent = recent_[mix(mix(static_cast<std::uint64_t>(from.set), static_cast<std::uint64_t>(from.layout)), static_cast<std::uint64_t>(q.what)) % kRecent];
+    if (recent.from.set == from.set && recent.from.layout == from.layout && recent.terminals == q.what) {
+      meter_.charge(recent.price);
+      slots.push_back(recent.next);
+      return recent.answer;
+    }
+    const std::int64_t before = meter_.used();
     const std::vector<Place>& next = r_.after(from.set, from.layout, q.what);
+    const std::int64_t price = meter_.used() - before;
     slots.insert(slots.end(), next.begin(), next.end());
-    if (next.size() == 1) return observed(next[0]);
+    if (next.size() == 1) {
+      recent = {from, q.what, next[0], observed(next[0]), price};
+      return recent.answer;
+    }
     std::vector<Id> all;
     for (std::size_t k = slots.size() - next.size(); k < slots.size(); ++k) all.push_back(observed(slots[k]));
     return -2 - answers_.add(all);
@@ -313,6 +334,7 @@ class RuleViews {
   std::map<std::vector<std::int32_t>, std::int32_t> view_ids_;
   std::int32_t units_ = 0;
   ListStore observations_, answers_;
+  std::vector<Asked> recent_{kRecent};
   std::array<std::vector<Id>, 2> observed_;  // by parser set, outside and inside brackets
   std::deque<Node> nodes_;
   WordTable<Id> edges_;

@@ -8,6 +8,7 @@
 // Memory: 20 bytes a dot, a few words a symbol. Everything is built in time linear in the grammar except the adjacency of
 // terminals, whose bit sets take terminals * symbols bits and are skipped beyond `kAdjacencyBits`. Immutable after load.
 #pragma once
+#include <map>
 #include <queue>
 
 #include "captures.hpp"
@@ -97,14 +98,24 @@ class Rules {
     return s;
   }
   // The terminals with which a canonical completion may go on: those that begin the cheapest way on from some dot at
-  // which items stand (predictions are not among them).
+  // which items stand (predictions are not among them). Rules of one nonterminal that begin alike are at their dots together,
+  // so that the one with the shortest rest is taken.
   std::vector<bool> canonical() const {
+    std::map<std::pair<std::int64_t, Id>, std::int64_t> prefixes;  // what was read of a rule, by what was read before the last symbol
+    std::vector<std::int64_t> shortest(symbols(), kInfinite), prefix(symbol.size());  // by prefix, nonterminals first; by dot
+    for (std::size_t d = 0; d < symbol.size(); ++d) {
+      bool first = d == 0 || symbol[d - 1] == kEnd;
+      prefix[d] = first ? head[d] : prefixes.try_emplace({prefix[d - 1], symbol[d - 1]}, static_cast<std::int64_t>(shortest.size())).first->second;
+      if (prefix[d] == static_cast<std::int64_t>(shortest.size())) shortest.push_back(kInfinite);
+      std::int64_t& least = shortest[static_cast<std::size_t>(prefix[d])];
+      least = std::min(least, rest[d]);
+    }
     std::vector<bool> out(terminals.size(), false);
     auto take = [&](Id s) {
       if (s >= 0 && cost[s] < kInfinite && (s = leftmost(s)) != kNone) out[s] = true;
     };
     for (std::size_t d = 1; d < symbol.size(); ++d)
-      if (symbol[d - 1] != kEnd && rest[d] < kInfinite) take(symbol[d]);
+      if (symbol[d - 1] != kEnd && rest[d] < kInfinite && rest[d] == shortest[static_cast<std::size_t>(prefix[d])]) take(symbol[d]);
     take(symbol[start_dot]);
     for (Id x : ignored)
       if (!is_terminal(x))

@@ -97,7 +97,8 @@ class Scanner {
     if (state < static_cast<Id>(ends_.size()) && ends_known_[state]) return ends_[state];
     Meter::Apart apart(meter_);
     std::vector<End> made = find_ends(state);
-    if (state >= static_cast<Id>(ends_.size())) ends_.resize(rows_.size()), ends_known_.resize(rows_.size(), false);
+    while (state >= static_cast<Id>(ends_.size())) ends_.emplace_back();
+    ends_known_.resize(rows_.size(), false);
     ends_[state] = std::move(made);
     ends_known_[state] = true;
     return ends_[state];
@@ -116,14 +117,14 @@ class Scanner {
   Id step_obligations(Id list, int b) {
     if (!list) return 0;
     std::uint64_t key = static_cast<std::uint64_t>(list) << 8 | static_cast<std::uint64_t>(b);
-    auto it = obligation_steps_.find(key);
-    if (it == obligation_steps_.end()) {
+    const Priced* known = obligation_steps_.find(key);
+    if (!known) {
       Meter::Apart apart(meter_);
       Id made = find_step(list, b);
-      it = obligation_steps_.emplace(key, ObligationStep{made, apart.work()}).first;
+      known = &obligation_steps_.put(key, Priced(made, apart.work()));
     }
-    meter_.charge(Meter::price(it->second.work));
-    return it->second.list;
+    meter_.charge(known->price);
+    return known->found;
   }
   // May the text end under these obligations?
   bool fulfilled(Id list) const {
@@ -134,9 +135,11 @@ class Scanner {
   Id join(Id a, Id b) {
     if (!a || a == b) return b;
     if (!b) return a;
+    std::uint64_t key = static_cast<std::uint64_t>(std::min(a, b)) << 32 | static_cast<std::uint32_t>(std::max(a, b));
+    if (const Id* known = joined_.find(key)) return *known;
     std::vector<std::array<Id, 3>> all = entries(a), more = entries(b);
     all.insert(all.end(), more.begin(), more.end());
-    return pack(std::move(all));
+    return joined_.put(key, pack(std::move(all)));
   }
   // Bytes that obligations look at, at this point: every other byte leaves them fulfilled for good.
   bool looks_at(Id list, int b) {
@@ -154,9 +157,10 @@ class Scanner {
   void trim() {
     if (obligation_steps_.size() > kSteps) obligation_steps_.clear();
     if (textual_steps_.size() > kSteps) textual_steps_.clear();
+    if (joined_.size() > kSteps) joined_.clear();
   }
   std::size_t bytes() const {
-    return row_count_ * sizeof(Row) + rows_.size() * 52 + parts_.bytes() + lists.bytes() + obligation_steps_.size() * 40 + textual_steps_.bytes() + re_.bytes();
+    return row_count_ * sizeof(Row) + rows_.size() * 52 + parts_.bytes() + lists.bytes() + joined_.bytes() + obligation_steps_.bytes() + textual_steps_.bytes() + re_.bytes();
   }
   std::size_t count() const { return rows_.size(); }
   // Forgets all states and obligations but these, and numbers them afresh. For when `Chart::lists` begins anew.
@@ -184,16 +188,13 @@ class Scanner {
     goes_on_ = {};
     no_longer_ = {};
     obligation_steps_ = {};
+    joined_ = {};
   }
 
  private:
   static constexpr Id kUnknown = -2;
   static constexpr std::size_t kSteps = 1u << 18;
   using Row = std::array<Id, 256>;
-  struct ObligationStep {
-    Id list;
-    std::int64_t work;
-  };
 
   Id find_step_of(Id state, int b) {
     Meter::Apart apart(meter_);
@@ -344,12 +345,13 @@ class Scanner {
   std::vector<std::unique_ptr<Row>> rows_;  // none for states that a text belongs to
   std::size_t row_count_ = 0;
   WordTable<Id> textual_steps_;
-  std::deque<std::vector<End>> ends_;
+  Blocks<std::vector<End>> ends_;
+  WordTable<Id> joined_;  // by two lists
   std::vector<bool> ends_known_;
   std::unordered_map<std::uint64_t, Id> starts_;
   std::unordered_map<Id, bool> goes_on_;
   std::vector<Id> no_longer_;  // by state
-  std::unordered_map<std::uint64_t, ObligationStep> obligation_steps_;
+  WordTable<Priced> obligation_steps_;
 };
 
 }  // namespace constrain

@@ -38,8 +38,43 @@ class Separability {
       separable[t] = apart(static_cast<Id>(t), extending_[t]) || apart_at_some_end(static_cast<Id>(t));
       if (!separable[t] && g_.parsed[t]) all = false;
     }
-    moves_.clear();
   }
+  // The terminals that extend a match of one that is canonical and not separable, as bits.
+  std::vector<std::uint64_t> rivals() {
+    std::vector<std::uint64_t> out;
+    if (follow_.empty()) return out;
+    out.assign(follow_[0].size(), 0);
+    for (Id t = 0; t < static_cast<Id>(separable.size()); ++t)
+      for (Id s = 0; s < static_cast<Id>(separable.size()) && canonical_[t] && !separable[t]; ++s)
+        if (meet(t, s, true)) out[static_cast<std::size_t>(s) >> 6] |= 1ull << (s & 63);
+    return out;
+  }
+  // Have t and s a match in common? `longer`: or, rather, does s go on after a match of t?
+  bool meet(Id t, Id s, bool longer) {
+    if (!regex(static_cast<std::size_t>(t)) || !regex(static_cast<std::size_t>(s)) || !overlap(first_[t], first_[s])) return false;
+    std::unordered_set<std::uint64_t> seen;
+    std::vector<std::pair<Id, Id>> open{{g_.terminals[t].regex, g_.terminals[s].regex}};
+    while (!open.empty()) {
+      auto [r, q] = open.back();
+      open.pop_back();
+      meter_.charge(4);
+      if (re_.nullable(r) && (longer ? !moves(q).empty() : re_.nullable(q))) return true;
+      const std::vector<Move>&here = moves(r), &there = moves(q);
+      for (const Move& m : here)
+        for (const Move& n : there)
+          if (overlap(m.bytes, n.bytes) && seen.insert(static_cast<std::uint64_t>(m.to) << 32 | static_cast<std::uint32_t>(n.to)).second)
+            open.emplace_back(m.to, n.to);
+    }
+    return false;
+  }
+  // Is t separable where, of its rivals, it competes with `among` alone?
+  bool separable_among(Id t, const std::vector<std::uint64_t>& among) {
+    return separable[t] || (!follow_.empty() && (apart(t, extending(t, nullptr, &among)) || apart_at_some_end(t, &among)));
+  }
+  // May a canonical completion go on with terminal u?
+  bool canonical(Id u) const { return canonical_.empty() || canonical_[static_cast<std::size_t>(u)]; }
+  // Forgets what only more of these questions would need.
+  void trim() { moves_.clear(); }
   // Is terminal t apart from all that may follow it, if the bytes `more` extend it?
   bool apart(Id t, const ByteSet& more) {
     if (!regex(static_cast<std::size_t>(t))) return true;
@@ -168,10 +203,10 @@ class Separability {
   // Has t no match that goes on where another one ends, but after what it forbids to follow?
   bool stops(Id t) const { return g_.terminals[t].capture != kNone && re_.stops(g_.terminals[t].capture); }
   // Can every beginning of t be completed to a match after which t is apart from what follows? Of captures: false.
-  bool apart_at_some_end(Id t) {
+  bool apart_at_some_end(Id t, const std::vector<std::uint64_t>* among = nullptr) {
     if (g_.terminals[t].capture != kNone) return false;
     std::unordered_map<Id, ByteSet> ends;
-    extending(t, &ends);
+    extending(t, &ends, among);
     std::unordered_map<Id, std::vector<Id>> before;
     std::vector<Id> all{g_.terminals[t].regex}, good;
     std::unordered_set<Id> seen{all[0]}, reached;
@@ -222,7 +257,7 @@ class Separability {
   std::vector<bool> canonical_;
   std::unordered_map<Id, bool> prevails_;
   std::map<std::pair<Id, std::vector<std::uint64_t>>, ByteSet> extending_after_;
-  std::unordered_map<Id, std::vector<Move>> moves_;
+  std::unordered_map<Id, std::vector<Move>> moves_;  // elements stay where they are
 };
 
 }  // namespace constrain

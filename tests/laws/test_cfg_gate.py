@@ -16,6 +16,7 @@ import pytest
 from oracles_cfg import (
     Interrupted,
     Rules,
+    random_fields,
     random_interrupted,
     random_pattern,
     random_rules,
@@ -27,6 +28,11 @@ import constrain
 
 LETTERS = constrain.Vocabulary([b"a", b"b", b"ab", b"ba", b"aa", b"bab", b"abab", b"aabb", b"bbb", None], [9])
 DIGITS = constrain.Vocabulary([*(bytes([c]) for c in b"12,[]"), b"12", b"[1", b"1]", b"],", b"11,", b"]1[", None], [11])
+
+
+BRACES = constrain.Vocabulary(
+    [*(bytes([c]) for c in b"a:{}"), b"a:", b"a{", b"}:", b":}", b"}}", b"{a", b"a}}", None], [11]
+)
 
 
 @dataclass
@@ -94,7 +100,7 @@ def state(automaton, rules: Rules | Both | Interrupted, longest: bool, text: str
     return 1
 
 
-def run(seeds: range, grammar=random_rules, disciplines=(True, False), **options) -> int:
+def run(seeds: range, grammar=random_rules, disciplines=(True, False), rare=10, **options) -> int:
     """Judge the grammars of these seeds. Where it is undecided within the limits whether anything can follow, that must be
     said; it is rare."""
     judged = undecided = 0
@@ -106,12 +112,17 @@ def run(seeds: range, grammar=random_rules, disciplines=(True, False), **options
                 judged += check(rules, longest, cold=seed % 20 == 0, **options)
             except constrain.LimitExceeded:
                 undecided += 1
-    assert undecided <= len(seeds) // 10
+    assert undecided <= len(seeds) // rare
     return judged
 
 
 def test_small_grammars_cold_and_warm():
     assert run(range(120)) > 20_000
+
+
+def test_fields_whose_ends_rival_with_what_stands_in_them():
+    """What may be extended inside of a field alone: liveness looks at the terminals that are exposed."""
+    assert run(range(40), random_fields, (True,), rare=5, vocabulary=BRACES, length=5) > 30_000
 
 
 def test_documents_among_lexemes():
