@@ -71,6 +71,11 @@ class Loader {
   static void need(const PackedNode& n, std::size_t count) {
     if (n.count < count) bad("a node of the table lacks operands");
   }
+  Id name(std::int64_t index) const {
+    const std::string_view text = blob(index);
+    if (!utf8::valid(text)) bad("a name is not UTF-8");
+    return v_.name(text);
+  }
   Id check(std::int64_t operand) const {
     if (operand < 0 || operand >= static_cast<std::int64_t>(nodes_.size())) bad("an operand is not a node");
     if (operand >= at_ && nodes_[operand].op != kOpReserved && at_ < static_cast<Id>(nodes_.size()))
@@ -169,7 +174,7 @@ class Loader {
       case kOpProperties: return set(kObjectType, properties(n));
       case kOpRequired: {
         std::vector<Id> names;
-        for (std::size_t k = 0; k < n.count; ++k) names.push_back(v_.name(blob(x[k])));
+        for (std::size_t k = 0; k < n.count; ++k) names.push_back(name(x[k]));
         return set(kObjectType, v_.required_atom(std::move(names)));
       }
       case kOpPropertyCount:
@@ -214,7 +219,7 @@ class Loader {
     need(n, 3 + 2 * (literals + patterns));
     PropertyBundle b;
     std::size_t k = 2;
-    for (std::size_t i = 0; i < literals; ++i, k += 2) b.literals.emplace_back(v_.name(blob(x[k])), value(x[k + 1]));
+    for (std::size_t i = 0; i < literals; ++i, k += 2) b.literals.emplace_back(name(x[k]), value(x[k + 1]));
     for (std::size_t i = 0; i < patterns; ++i, k += 2) b.patterns.emplace_back(regex(x[k]), value(x[k + 1]));
     b.additional = value(x[k]);
     return v_.fs.literal(Atom::Properties, v_.property_bundle(std::move(b)));
@@ -241,7 +246,7 @@ class Loader {
         if (literals > n.count || patterns > n.count) bad("a node of the table lacks operands");
         k += 4;
         need(n, k + literals + patterns);
-        for (std::size_t j = 0; j < literals; ++j) branch.literals.push_back(v_.name(blob(x[k++])));
+        for (std::size_t j = 0; j < literals; ++j) branch.literals.push_back(name(x[k++]));
         for (std::size_t j = 0; j < patterns; ++j) branch.patterns.push_back(regex(x[k++]));
       }
       b.branches.push_back(std::move(branch));

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <string_view>
 
 namespace constrain::utf8 {
 
@@ -11,6 +12,24 @@ inline int encode(std::uint32_t c, unsigned char* out) {
   if (c < 0x800) return out[0] = 0xC0 | (c >> 6), out[1] = 0x80 | (c & 63), 2;
   if (c < 0x10000) return out[0] = 0xE0 | (c >> 12), out[1] = 0x80 | ((c >> 6) & 63), out[2] = 0x80 | (c & 63), 3;
   return out[0] = 0xF0 | (c >> 18), out[1] = 0x80 | ((c >> 12) & 63), out[2] = 0x80 | ((c >> 6) & 63), out[3] = 0x80 | (c & 63), 4;
+}
+
+// Is `s` the encoding of code points, surrogates excepted? Shortest forms only.
+inline bool valid(std::string_view s) {
+  for (std::size_t i = 0; i < s.size();) {
+    const unsigned b = static_cast<unsigned char>(s[i]);
+    const std::size_t n = b < 0x80 ? 1 : b >= 0xC2 && b < 0xE0 ? 2 : b >= 0xE0 && b < 0xF0 ? 3 : b >= 0xF0 && b < 0xF5 ? 4 : 0;
+    if (!n || i + n > s.size()) return false;
+    std::uint32_t c = n == 1 ? b : b & (0x7Fu >> n);
+    for (std::size_t k = 1; k < n; ++k) {
+      const unsigned more = static_cast<unsigned char>(s[i + k]);
+      if ((more & 0xC0) != 0x80) return false;
+      c = c << 6 | (more & 63);
+    }
+    if ((n == 3 && c < 0x800) || (n == 4 && (c < 0x10000 || c > 0x10FFFF)) || (c >= 0xD800 && c < 0xE000)) return false;
+    i += n;
+  }
+  return true;
 }
 
 // Code points of one encoded length n: split until every continuation byte is a full range or both ends agree.
