@@ -24,7 +24,7 @@ from decoders.sampling.rejection import cars, distinct, rejection
 from decoders.sampling.result import NO_MASS, SamplingError, student_quantile
 from decoders.sampling.smc import smc
 from decoders.sampling.target import Target
-from decoders.sampling.trie import lockstep, tilt
+from decoders.sampling.trie import Node, lockstep, tilt
 from decoders.sampling.values import LookAhead
 from decoders.toy import TableAutomaton, TableModel
 
@@ -253,9 +253,9 @@ def test_a_trie_that_forgets_keeps_the_law():
     rng = np.random.default_rng(6)
     found = []
     for _ in range(400):
-        trie = walks.PrefixTrie(target, max_entries=8)
+        trie = walks.PrefixTrie(target, max_bytes=4 * Node.size(2))
         found.append(cars(trie, 5, rng).sequences[4])
-        assert trie.entries <= 8
+        assert trie.bytes <= 4 * Node.size(2)
     assert truth.chi_square(suite.target, found) < GATE
     # texts below forgotten nodes are not taken out, and must not be counted twice
     rng = np.random.default_rng(7)
@@ -264,7 +264,7 @@ def test_a_trie_that_forgets_keeps_the_law():
 
 
 def forgetful(rng):
-    return lookahead(walks.PrefixTrie(suites.t1()[1], max_entries=8), 12, rng)
+    return lookahead(walks.PrefixTrie(suites.t1()[1], max_bytes=4 * Node.size(2)), 12, rng)
 
 
 def test_shortfalls_are_reported_and_never_filled_up():
