@@ -66,6 +66,8 @@ class Samples:
     log_z: estimate, unbiased before the log. stderr: of log_z, with `freedom` degrees of freedom, fewer where few weights
     make it (None: not known), and the estimate's `skewness`. bracket: logs; certified, lower <= log Z <= upper.
     evidence: what each draw said of Z (None: the draws depend on each other, or are no estimates of Z).
+    log_z_unbiased: for means over runs of one n: the mean of its exponential is Z; -inf where the estimate is 0, None where
+    there is no such estimate. Other than log_z only where look-ahead has met every text, and log_z is exact.
     covered: certified lower bound of the target's mass on the distinct sequences.
     trace: one record a step or round, for plots.
     """
@@ -86,6 +88,7 @@ class Samples:
     freedom: float | None = None
     skewness: float = 0.0
     evidence: Evidence | None = field(default=None, repr=False)
+    log_z_unbiased: float | None = None
     failure: str | None = None
     trace: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
