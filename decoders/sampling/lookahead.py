@@ -41,7 +41,7 @@ from decoders.sampling.walks import Draw, Rule, begin, collect, run_round
 
 PRIOR = (0.9, 0.05, 0.05)
 """Shares of values, masks and bounds before any draw."""
-GROWTH = 1.25
+GROWTH = 1.5
 """Coefficients of the draws grow with this power of the round: later draws know more."""
 
 

@@ -59,7 +59,7 @@ def run(
     draw = SAMPLERS[sampler] if isinstance(sampler, str) else sampler
     if not callable(draw):
         raise UnsupportedFeature(f"a sampler is a name or a function called like one, not {sampler!r}")
-    before = begin(trie, n, rng, frontier=frontier or None)
+    before = begin(trie, n, rng, frontier=frontier or 1)
     if draw in SAMPLERS.values():
         _refuse_unknown(draw, options, look_ahead)
     if frontier:

@@ -22,14 +22,16 @@ from decoders.sampling.trie import Node, Path, PrefixTrie, Request, Walk, draw, 
 def begin(trie: PrefixTrie, n: int, rng: np.random.Generator, **counts: int | None) -> Counts:
     """The counts before a sampler's work, once its arguments are what they should be; else ValueError, and nothing was done.
 
-    counts: other whole numbers of the sampler by name; at least 1 each, None where a number means no limit.
+    counts: other whole numbers of the sampler by name; at least 1 each, and max_rejects and max_model_calls may be None.
     """
     if not isinstance(trie, PrefixTrie):
         raise ValueError(f"samplers draw from a PrefixTrie, not from {type(trie).__name__}: PrefixTrie(Target(...))")
     if not isinstance(rng, np.random.Generator):
         raise ValueError(f"rng must be a numpy.random.Generator, not {type(rng).__name__}: np.random.default_rng(seed)")
     for name, value in {"the number of samples": n, **counts}.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
+        if value is None and name in ("max_rejects", "max_model_calls"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
     return trie.counts.copy()
 

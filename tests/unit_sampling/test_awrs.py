@@ -91,6 +91,23 @@ def test_the_geometric_estimator_is_proper_for_every_token(max_accepts, max_reje
         assert values.sum(axis=1).var() / 0.37**2 == pytest.approx(variance, rel=0.06)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("max_accepts", "max_rejects"), [(2, None), (2, 3), (5, None)])
+def test_a_million_draws_of_the_geometric_estimator_are_proper_for_every_token(max_accepts, max_rejects):
+    rng, n = np.random.default_rng(2), 1_000_000
+    q = np.array([float(p) for p in P])
+    first, second = np.zeros(5), np.zeros(5)
+    for _ in range(n):
+        k, w = geometric(q, rng, lambda i: i in (1, 3), max_accepts, max_rejects)
+        if k is not None:
+            first[k] += w
+            second[k] += w * w
+    mean = first / n
+    error = np.sqrt((second / n - mean**2) / n) + 1e-12
+    assert np.all(np.abs(mean - np.array([0, 0.25, 0, 0.12, 0])) < 4 * error)
+    assert error.max() < 0.001
+
+
 def test_gumbel_order_continues_beyond_its_head():
     rng = np.random.default_rng(0)
     q = rng.dirichlet(np.ones(200))

@@ -50,6 +50,21 @@ def test_cars_is_exact_at_every_position(options):
         assert truth.chi_square(pairs, [(row[0], row[1]) for row in found]) < GATE
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"batch": 8}], ids=str)
+@pytest.mark.parametrize("seed", [10, 11, 12])
+def test_the_first_fifth_and_twentieth_samples_are_exact(seed, options):
+    """Of independent runs on T2a, where a run has learnt much between them; and a sample with the next one."""
+    suite, target = suites.t2("a", most=5)
+    found = ith(cars, target, (1, 5, 20), 1500, seed, **options)
+    for at in (1, 5, 20):
+        assert truth.chi_square(suite.target, [row[at - 1] for row in found]) < GATE
+    by_length = {n: sum(p for x, p in suite.target.items() if len(x) == n) for n in range(2, 7)}
+    pairs = {(a, b): by_length[a] * by_length[b] for a, b in itertools.product(by_length, repeat=2)}
+    for at in (1, 5, 19):
+        assert truth.chi_square(pairs, [(len(row[at - 1]), len(row[at])) for row in found]) < GATE
+
+
 def test_cars_and_rejection_are_exact_on_t2():
     suite, target = suites.t2("a")
     for sampler, n in ((cars, 4000), (rejection, 800)):

@@ -18,7 +18,7 @@ import constrain
 from constrain import cli
 from constrain.generator import Generator
 from decoders.processing import Sampling, penalise, truncate
-from decoders.sampling import SAMPLERS, Target
+from decoders.sampling import SAMPLERS, Expert, Target
 from decoders.sampling.model import ProcessedModel
 from decoders.sampling.texts import whole_text
 from decoders.toy import bigram, uniform
@@ -153,6 +153,12 @@ def test_checks_and_critics_read_texts():
     plain = generator.sample(PROMPT, "smc", 50, runs=20, max_tokens=4, seed=4)
     count = lambda r: sum(w * t.count("a") for t, w in r.marginal().items())  # noqa: E731
     assert count(liked) > count(plain) + 0.3
+    expert = Expert(ProcessedModel(bigram(5, 8), [1]), power=2.0)
+    product = generator.sample(PROMPT, "smc", 50, runs=4, max_tokens=4, critic_tokens=expert)
+    assert expert.model_calls > 4
+    again = [expert(x, True) for x in product.samples.sequences]
+    assert product.samples.log_weights - product.samples.log_prob != pytest.approx(np.zeros(len(again)))
+    assert product.samples.bracket[1] == math.inf  # the product's normaliser has no bound from one model
     assert whole_text("é".encode()[:1]) == ""
     assert whole_text("aé".encode()) == "aé"
 

@@ -89,7 +89,7 @@ def test_the_true_bigram_as_surrogate_has_no_variance():
     assert twisted.log_z == pytest.approx(math.log(suite.z), rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["unigram", "state", "bigram"])
+@pytest.mark.parametrize("kind", ["unigram", "state", "bigram", "hmm"])
 @pytest.mark.parametrize("replacement", [True, False])
 def test_look_ahead_is_unbiased(kind, replacement):
     suite, target = suites.t2("b")
