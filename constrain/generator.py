@@ -84,12 +84,13 @@ class Generator:
 
     def trie(
         self, prompt: Prompt, *, max_tokens: int = 256, check: Any = None, check_tokens: Any = None, stop: Any = (),
-        **sampling: Any,
+        max_bytes: int = 1 << 30, **sampling: Any,
     ) -> PrefixTrie:  # fmt: skip
         """What samplers share: pass it to `sample` again and again, and no prefix is evaluated twice.
 
         check(text, ended) or check_tokens(tokens, ended): a black box that every prefix of a text must pass.
         stop: strings, or a function of the tokens so far; a text ends where one fires and the automaton accepts.
+        max_bytes: of memory; prefixes beyond it are forgotten, and evaluated again where they are needed.
         sampling: temperature, top_k, top_p, min_p, repetition_penalty; all of them before the constraint.
         """
         from decoders.sampling.model import ProcessedModel
@@ -108,7 +109,7 @@ class Generator:
         need = self.automaton.matcher().distance() if target.graph.distance is None else int(target.graph.distance[0])
         if need > max_tokens:
             raise BudgetError(f"the shortest text known needs {need} tokens, and max_tokens is {max_tokens}")
-        return PrefixTrie(target)
+        return PrefixTrie(target, max_bytes)
 
     def sample(
         self, prompt: Prompt | PrefixTrie, sampler: Any = "cars", samples: int = 1, *, seed: int = 0,
@@ -269,7 +270,7 @@ def generate(
 
 
 _TRIE_OPTIONS = (
-    "max_tokens", "check", "check_tokens", "stop", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
+    "max_tokens", "max_bytes", "check", "check_tokens", "stop", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
 )  # fmt: skip
 
 

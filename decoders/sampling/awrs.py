@@ -150,12 +150,13 @@ def checked_walk(
 
 def awrs(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, estimator: Estimator = "auto",
-    max_rejects: int | None = None, batch: int = 16,
+    max_rejects: int | None = None, batch: int = 16, rule: Rule | None = None,
 ) -> Samples:  # fmt: skip
     """n independent walks under mask and check. Noise of W multiplies along a text; `smc` keeps it down by resampling.
 
     max_rejects: rejections of one token after which the walk fails with weight 0 (None: no limit); at least 1. covered and
-    bracket know nothing of what fails the check until it was met. Law: weighted, E[weight] = Z. Cost: as `masked`, and some 1 /
+    bracket know nothing of what fails the check until it was met. rule: weights of the proposal that the check judges, not
+    changed while it runs; default the masks. Law: weighted, E[weight] = Z. Cost: as `masked`, and some 1 /
     (mass that passes) checks a token, each place asked once per trie. Raises ValueError for an unknown estimator. Source:
     Lipkin et al., "Fast controlled generation from language models with adaptive weighted rejection sampling", 2025.
     """
@@ -163,6 +164,6 @@ def awrs(
     known_estimator(estimator)
     draws: list[Draw] = []
     for size in batches(n, batch):
-        walks = [checked_walk(trie, lambda node: node.p, rng, estimator, max_rejects) for _ in range(size)]
+        walks = [checked_walk(trie, rule or (lambda node: node.p), rng, estimator, max_rejects) for _ in range(size)]
         draws += run_round(trie, walks)
     return collect("awrs", "weighted", trie, before, draws, failure=all_died(trie, draws))

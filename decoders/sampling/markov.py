@@ -55,10 +55,11 @@ def markov(
     else:
         for _ in range(steps):
             out = step(trie, out, cut, rng, rule)
+    given = {"families": np.cumsum([a is not b for a, b in zip(out, [None, *out], strict=False)])} if chain else {}
     missing = (1 if chain else n) - len([d for d in first if d.tokens is not None])
     return collect(
         "markov", "asymptotic", trie, before, out, log_weights=np.zeros(len(out)), z=z,
-        failure=all_died(trie, first) or (f"{missing} of {n} chains found no text to begin with" if missing else None),
+        failure=all_died(trie, first) or (f"{missing} of {n} chains found no text to begin with" if missing else None), **given,
     )  # fmt: skip
 
 

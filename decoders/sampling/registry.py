@@ -50,7 +50,7 @@ def run(
 ) -> Samples:  # fmt: skip
     """n samples from the sampler of that name, or from a function called like one.
 
-    look_ahead: for smc a twist, for markov, arithmetic and controlled a proposal, from the trie's values and a surrogate of
+    look_ahead: for smc a twist, for awrs, markov, arithmetic and controlled a proposal, from the trie's values and a surrogate of
     its statistics, frozen. frontier: unvisited prefixes of the largest mass to evaluate first. Raises UnsupportedFeature
     for an unknown name and for options that the sampler has not, ValueError for values out of their range.
     """
@@ -77,6 +77,8 @@ def _refuse_unknown(draw: Sampler, options: Mapping[str, Any], look_ahead: bool)
     if unknown:
         raise UnsupportedFeature(f"{draw.__name__} has no option {', '.join(unknown)}; its own are {', '.join(own)}")
     if look_ahead and not {"twist", "rule"} & {*own}:
-        raise UnsupportedFeature(f"{draw.__name__} takes no look_ahead=; smc, markov, arithmetic and controlled do")
+        raise UnsupportedFeature(
+            f"{draw.__name__} takes no look_ahead=; smc, awrs, markov, arithmetic and controlled do"
+        )
     if look_ahead and {"twist", "rule"} & {*options}:
         raise ValueError("look_ahead= and a twist= or rule= of one's own: one of them")

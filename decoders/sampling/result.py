@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from decoders.sampling.graph import Floats
+from decoders.sampling.graph import Floats, Ints
 from decoders.sampling.target import Counts, Prefix
 from grammars.errors import ConstrainError
 
@@ -68,6 +68,7 @@ class Samples:
     evidence: what each draw said of Z (None: the draws depend on each other, or are no estimates of Z).
     log_z_unbiased: for means over runs of one n: the mean of its exponential is Z; -inf where the estimate is 0, None where
     there is no such estimate. Other than log_z only where look-ahead has met every text, and log_z is exact.
+    families: int64[n]; samples of one number are copies of one draw or grew from one (None: they are draws of their own).
     covered: certified lower bound of the target's mass on the distinct sequences.
     trace: one record a step or round, for plots.
     """
@@ -89,6 +90,7 @@ class Samples:
     skewness: float = 0.0
     evidence: Evidence | None = field(default=None, repr=False)
     log_z_unbiased: float | None = None
+    families: Ints | None = field(default=None, repr=False)
     failure: str | None = None
     trace: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
@@ -114,8 +116,8 @@ class Samples:
 
     @property
     def ess(self) -> float:
-        """Effective sample size (sum w)^2 / sum w^2, between 1 and n; 0 without samples."""
-        w = self.weights
+        """Effective sample size (sum w)^2 / sum w^2, between 1 and n; 0 without samples. Each of the `families` is one."""
+        w = self.weights if self.families is None else np.bincount(self.families, weights=self.weights)
         return float(1.0 / (w @ w)) if len(w) else 0.0
 
     @property
@@ -156,9 +158,14 @@ class Samples:
         return low, high
 
     def choose(self, rng: np.random.Generator) -> int:
-        """One index drawn by weight. Raises SamplingError if there are no samples."""
+        """One index drawn by weight; without replacement the first, which alone is a draw from the target.
+
+        Raises SamplingError if there are no samples.
+        """
         if not len(self):
             raise SamplingError(f"{self.sampler}: {self.failure or 'no sample'}")
+        if self.law == "exact without replacement":
+            return 0
         heights = self.weights.cumsum()
         return min(int(np.searchsorted(heights, rng.random() * heights[-1], side="right")), len(self) - 1)
 

@@ -39,6 +39,8 @@ Critic = Callable[[Prefix, bool], float]
 
 @dataclass(slots=True)
 class Particle:
+    """eve: the number of the particle of the first step that it descends from."""
+
     node: Node
     path: Path
     log_weight: float = 0.0
@@ -46,6 +48,7 @@ class Particle:
     log_twist: float = 0.0
     log_score: float = 0.0
     tokens: Prefix | None = None
+    eve: int = 0
 
     @property
     def moving(self) -> bool:
@@ -81,7 +84,9 @@ def smc(
     alive = [p for p in particles if _alive(p)]
     draws = [Draw(p.tokens, p.path, p.log_p) for p in alive]
     trie.settle()
-    given = {} if critic is None else {"log_upper": float("inf"), "log_scores": [p.log_score for p in alive]}
+    given: dict[str, Any] = {"families": np.array([p.eve for p in alive], dtype=np.int64)}
+    if critic is not None:
+        given |= {"log_upper": float("inf"), "log_scores": [p.log_score for p in alive]}
     return collect(
         "smc", "weighted", trie, before, draws, log_weights=np.array([p.log_weight for p in alive]),
         count=runs * n, z=log_mean(np.array(estimates), runs), trace=tuple(trace),
@@ -98,7 +103,7 @@ class _Run:
         self.trie, self.n, self.rng, self.twist, self.critic = trie, n, rng, twist, critic
         self.threshold, self.scheme, self.estimator, self.max_rejects = threshold, scheme, estimator, max_rejects
         self.trace, self.number = trace, number
-        self.particles = [Particle(trie.root, []) for _ in range(n)]
+        self.particles = [Particle(trie.root, [], eve=number * n + i) for i in range(n)]
 
     def loop(self) -> list[Particle]:
         while any(p.moving for p in self.particles):

@@ -129,6 +129,10 @@ class PrefixTrie:
         remaining = self.target.max_tokens if parent is None else parent.remaining - 1
         self.counts.mask_calls += 1
         p = np.exp(row)
+        if not abs(float(p.sum()) - 1.0) < 1e-3:
+            raise SamplingError(
+                f"the model's probabilities sum to {p.sum()} after some prefix: they are no distribution"
+            )
         allowed = graph.allowed(state, remaining)
         allowed = allowed[allowed < len(p)]
         chosen = p[allowed]

@@ -1,7 +1,8 @@
 """Faithful sampling in figures: how far each method is from the true distribution after how many model calls.
 
     python tests/benchmarks/sampling.py [curves] [laws] [learning] [intervals] [model] [awrs] [overhead]
-                                        [--seeds N] [--suites T2a T2b T2k T4 "optional keys" ...] [--methods look-ahead ...]
+                                        [--seeds N] [--suites T2a T2b T2k T4 "optional keys" ...]
+                                        [--methods look-ahead ...] [--calls 300 ...]
 
 curves    feature RMSE and |log(Z estimate / Z)| at 300, 1000 and 3000 distinct model calls on T2a, T2b, T2k and T4
 laws      total variation and both divergences of exact and of drawn laws, with the null band of as many exact draws
@@ -139,22 +140,22 @@ def score(found: Drawn, wanted: np.ndarray, log_z: float, features: Any) -> tupl
     return rmse, abs(z - log_z) if z is not None else math.nan
 
 
-def curves(seeds: int, only: Sequence[str], methods: Sequence[str] = ()) -> None:
+def curves(seeds: int, only: Sequence[str], methods: Sequence[str] = (), budgets: Sequence[int] = CALLS) -> None:
     for which, target, features, wanted, log_z in worlds():
         if only and which not in only:
             continue
         target = dataclasses.replace(target, model=Remembered(target.model))
         print(
-            f"\n## curves on {which}, {seeds} seeds: feature RMSE, then |log Z error|, at {CALLS} distinct model calls"
+            f"\n## curves on {which}, {seeds} seeds: feature RMSE, then |log Z error|, at {tuple(budgets)} distinct model calls"
         )
         place = {"T2a": 0, "T2b": 1}.get(which)
         for name in [*METHODS, *AHEAD]:
             if ("bigram" in name and which == "T4") or (methods and name not in methods):
                 continue
-            rows = np.full((seeds, 2 * len(CALLS)), np.nan)
+            rows = np.full((seeds, 2 * len(budgets)), np.nan)
             for seed in range(seeds):
                 if name in AHEAD:
-                    for i, calls in enumerate(CALLS):
+                    for i, calls in enumerate(budgets):
                         r = SAMPLERS["lookahead"](
                             suites.fresh(target),
                             10**6,
@@ -163,17 +164,17 @@ def curves(seeds: int, only: Sequence[str], methods: Sequence[str] = ()) -> None
                             **AHEAD[name],
                         )
                         found = (list(r.sequences), r.weights.tolist(), r.log_z_in_bracket)
-                        rows[seed, [i, i + 3]] = score(found, wanted, log_z, features)
+                        rows[seed, [i, i + len(budgets)]] = score(found, wanted, log_z, features)
                 else:
                     trie, i = suites.fresh(target), 0
                     for found in METHODS[name](trie, seed):
-                        while i < len(CALLS) and trie.counts.model_calls >= CALLS[i]:
-                            rows[seed, [i, i + 3]] = score(found, wanted, log_z, features)
+                        while i < len(budgets) and trie.counts.model_calls >= budgets[i]:
+                            rows[seed, [i, i + len(budgets)]] = score(found, wanted, log_z, features)
                             i += 1
-                        if i == len(CALLS):
+                        if i == len(budgets):
                             break
             cells = [with_error(column[~np.isnan(column)]) for column in rows.T]
-            text = " / ".join(cells[: len(CALLS)]), " / ".join(cells[len(CALLS) :])
+            text = " / ".join(cells[: len(budgets)]), " / ".join(cells[len(budgets) :])
             base = f"   baseline {BASELINE[name][place]}" if place is not None and name in BASELINE else ""
             print(f"{name:30} {text[0]}   {text[1]}{base}", flush=True)
 
@@ -683,11 +684,12 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--suites", nargs="*", default=(), help="of curves, intervals and model; default: all")
+    parser.add_argument("--calls", nargs="*", type=int, default=CALLS, help="model calls at which curves are measured")
     parser.add_argument("--methods", nargs="*", default=(), help="rows of curves, by their names; default: all")
     args = parser.parse_args()
     for name in args.sections or SECTIONS:
         start = time.perf_counter()
-        given = {"methods": args.methods} if name == "curves" else {}
+        given = {"methods": args.methods, "budgets": args.calls} if name == "curves" else {}
         SECTIONS[name](args.seeds, args.suites, **given)
         print(f"({name}: {time.perf_counter() - start:.0f} s)", flush=True)
 

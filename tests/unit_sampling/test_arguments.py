@@ -19,7 +19,7 @@ from decoders.sampling.rejection import cars, distinct
 from decoders.sampling.smc import smc
 from decoders.sampling.target import Counts
 from decoders.sampling.texts import stop_at_once
-from decoders.toy import bigram
+from decoders.toy import TableModel, bigram
 
 VOCABULARY = constrain.Vocabulary([b"a", b"b", b"ab", b"1", None], [4])
 LANGUAGE = constrain.regex("[ab]{1,3}1?")
@@ -179,6 +179,15 @@ def test_masks_of_states_are_forgotten_and_read_again():
         assert recent.get(i) is not None
         assert recent.bytes <= 1000
     assert recent.get(0) is None
+
+
+def test_predictions_that_are_no_distribution_are_refused():
+    """Not a language without mass: nothing is known of it."""
+    _, plain = suites.t1()
+    for row in ([math.nan, 0.0, 0.0], [0.5, 0.1, 0.1], [0.0, 0.0, 0.0]):
+        target = Target(TableModel(3, lambda prefix, row=row: row), plain.automaton, 5)
+        with pytest.raises(SamplingError, match="no distribution"):
+            PrefixTrie(target)
 
 
 def test_stop_rules_come_in_three_forms(generator):

@@ -12,6 +12,7 @@ import sampling_suites as suites
 import sampling_truth as truth
 
 from decoders.sampling.awrs import awrs, geometric, gumbel_order, recursive
+from decoders.sampling.registry import run
 from decoders.sampling.rejection import cars
 from decoders.sampling.smc import smc
 
@@ -143,6 +144,18 @@ def test_a_language_hidden_in_a_black_box_has_its_z_within_a_percent(options):
     if options.get("max_rejects") != 1:  # which is rejection, and needs no weights
         # control: draws without their weights
         assert truth.chi_square(suite.target, result.sequences[:2000]) > 10
+
+
+def test_checks_judge_what_look_ahead_proposes():
+    """The product of both weights is proper, and less of it is noise."""
+    texts, target = suites.t2_black_box("a", 4)
+    rng = np.random.default_rng(7)
+    trie = suites.fresh(target)
+    trie.expand_frontier(40)
+    found = [run("awrs", trie, 50, rng, look_ahead=True) for _ in range(80)]
+    assert suites.worst(np.array([suites.by_first(r) for r in found]), suites.wanted_by_first(texts)) < 4
+    plain = [awrs(trie, 50, rng) for _ in range(80)]
+    assert np.mean([r.ess for r in found]) > 1.5 * np.mean([r.ess for r in plain])
 
 
 def test_rejection_learns_the_black_box_exactly():

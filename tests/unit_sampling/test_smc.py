@@ -130,3 +130,17 @@ def test_experts_score_all_particles_of_a_step_in_one_batch():
     smc(suites.fresh(target), 20, np.random.default_rng(0), critic=Expert(Watched(5, suite.rule)))
     assert len(batches) <= 5  # one a step
     assert max(batches) > 3
+
+
+def test_particles_of_one_ancestor_count_as_one():
+    """After resampling at every step weights are even, and hardly two particles have grown from different ones."""
+    _, target = suites.t2("a")
+    result = smc(suites.fresh(target), 40, np.random.default_rng(0), threshold=1.0, scheme="multinomial")
+    even = float(1.0 / (result.weights @ result.weights))
+    assert result.ess < len(set(result.families.tolist())) + 1e-9 < 20 < even
+    assert "effective sample size" in result.table() or result.caution == "one run has no standard error"
+    runs = smc(suites.fresh(target), 5, np.random.default_rng(0), runs=6)
+    assert len(set(runs.families.tolist())) > 6
+    assert set(runs.families.tolist()) <= set(range(30))
+    single = smc(suites.fresh(target), 40, np.random.default_rng(0), threshold=0.0)
+    assert single.ess == pytest.approx(1.0 / (single.weights @ single.weights))
