@@ -131,7 +131,8 @@ class Samples:
         return None if self.log_z is None else min(max(self.log_z, self.bracket[0]), self.bracket[1])
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Logs of a confidence interval of Z, cut to the certified bracket; the bracket itself where there is no error.
+        """Logs of a confidence interval of Z, cut to the certified bracket; the bracket itself where there is no error,
+        or none to be seen because all weights are equal.
 
         Student's quantiles with the skewness of the estimate taken out by a cubic transformation (Hall 1992), the lower end
         on the scale of Z and the upper on that of log Z, each the wider of the two. Nominal: it holds as often as it says
@@ -139,7 +140,7 @@ class Samples:
         `guaranteed` holds always. Cost: O(1).
         """
         low, high = self.bracket
-        if self.log_z is None or self.stderr is None:
+        if self.log_z is None or self.stderr is None or self.stderr < 1e-12:  # equal weights say nothing of their error
             return low, high
         below, above = skewed_quantiles(0.5 + level / 2, self.freedom or math.inf, self.skewness)
         reach = self.stderr * below

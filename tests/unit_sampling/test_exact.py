@@ -80,6 +80,9 @@ def test_first_finishers_and_repaired_tries_are_seen():
     """Controls: the first of 64 tries to finish instead of the first by index; a new mask applied within the try."""
     suite, target = suites.t2("a")
     rng = np.random.default_rng(2)
+    lengths = {n: sum(p for x, p in suite.target.items() if len(x) == n) for n in range(2, 10)}
+    honest = ith(cars, target, (1,), 250, 3, batch=32)
+    assert truth.chi_square(lengths, [len(row[0]) for row in honest]) < GATE
     finished = []
     for _ in range(400):
         trie = suites.fresh(target)
@@ -95,7 +98,6 @@ def test_first_finishers_and_repaired_tries_are_seen():
             lockstep(trie, [timed(walks.adaptive(trie, True, rng)) for _ in range(64)])
             trie.settle()
         finished.append(done[0])
-    lengths = {n: sum(p for x, p in suite.target.items() if len(x) == n) for n in range(2, 10)}
     assert truth.chi_square(lengths, [len(x) for x in finished]) > 5
     true = sum(len(x) * p for x, p in suite.target.items())
     assert np.mean([len(x) for x in finished]) < true - 0.3

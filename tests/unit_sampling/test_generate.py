@@ -7,6 +7,7 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -288,6 +289,22 @@ def test_the_command_line_draws_samples(tmp_path, capsys):
     assert "log Z" in err
     assert (tmp_path / "p.html").exists()
     assert cli.main([*arguments, "other"]) == 2
+
+
+def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("transformers")
+    text = (Path(__file__).parents[2] / "docs" / "sampling.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(examples) >= 3
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "examples"}
+    for example in examples:
+        exec(compile(example, "docs/sampling.md", "exec", dont_inherit=True), names)
+    assert "log Z" in capsys.readouterr().out
+    assert (tmp_path / "run.html").exists()
+    assert names["top"].covered > 0.9
+    assert names["liked"].samples.log_z < names["found"].samples.log_z - 2  # every text has 30 bytes or more
+    assert names["both"].failure is None
 
 
 def test_targets_state_their_support():
