@@ -130,6 +130,9 @@ def test_without_replacement_is_exact_in_order_and_not_independent():
     }  # fmt: skip
     found = ith(distinct, target, (2,), 3000, 4)
     assert truth.chi_square(pairs, [(row[0], row[1]) for row in found]) < GATE
+    named = distinct(suites.fresh(target), 3, np.random.default_rng(0))
+    assert named.law == "exact without replacement"
+    assert "not independent" in named.caution
     batched = ith(distinct, target, (2,), 2000, 4, batch=4)
     assert truth.chi_square(pairs, [(row[0], row[1]) for row in batched]) < GATE
     # the text that a result stands for is an exact draw: the first; one of several by weight would not be
