@@ -84,12 +84,13 @@ class Generator:
 
     def trie(
         self, prompt: Prompt, *, max_tokens: int = 256, check: Any = None, check_tokens: Any = None, stop: Any = (),
-        **sampling: Any,
+        max_bytes: int = 1 << 30, **sampling: Any,
     ) -> PrefixTrie:  # fmt: skip
         """What samplers share: pass it to `sample` again and again, and no prefix is evaluated twice.
 
         check(text, ended) or check_tokens(tokens, ended): a black box that every prefix of a text must pass.
         stop: strings, or a function of the tokens so far; a text ends where one fires and the automaton accepts.
+        max_bytes: of memory; prefixes beyond it are forgotten, and evaluated again where they are needed.
         sampling: temperature, top_k, top_p, min_p, repetition_penalty; all of them before the constraint.
         """
         from decoders.sampling.model import ProcessedModel
@@ -100,22 +101,25 @@ class Generator:
         if not callable(stop):
             stop = stop_at(self.vocabulary, [stop] if isinstance(stop, str) else stop) if stop else None
         if check is not None:
+            if check_tokens is not None:
+                raise ValueError("check= and check_tokens=: one of them; it may call the other")
             check_tokens = text_check(self.vocabulary, check)
         target = Target(ProcessedModel(self.model, self.encode(prompt), Sampling(**sampling)), self.automaton, max_tokens,
                         check_tokens, stop)  # fmt: skip
         need = self.automaton.matcher().distance() if target.graph.distance is None else int(target.graph.distance[0])
         if need > max_tokens:
-            raise BudgetError(f"any text needs {need} tokens to complete, and max_tokens is {max_tokens}")
-        return PrefixTrie(target)
+            raise BudgetError(f"the shortest text known needs {need} tokens, and max_tokens is {max_tokens}")
+        return PrefixTrie(target, max_bytes)
 
     def sample(
         self, prompt: Prompt | PrefixTrie, sampler: Any = "cars", samples: int = 1, *, seed: int = 0,
-        critic: Any = None, **options: Any,
+        critic: Any = None, critic_tokens: Any = None, **options: Any,
     ) -> SampledTexts:  # fmt: skip
         """Samples of the model's own distribution given the constraint; see `decoders.sampling.registry` for the samplers.
 
         prompt: or a `trie` of this generator. options: those of `trie` (unless one is given), `look_ahead`, `frontier`,
-        and the sampler's own. critic(text, ended): a log score, for "smc". Raises ZeroMassError if the processed model
+        and the sampler's own. critic(text, ended) or critic_tokens(tokens, ended), such as an `Expert`: a log score, for "smc".
+        Raises SamplingError if a check or a critic raises or returns what it must not, ZeroMassError if the processed model
         gives the constraint no mass; what a sampler could not draw is in the result's `failure`, never filled up.
         """
         import numpy as np
@@ -133,8 +137,12 @@ class Generator:
             raise ValueError(
                 f"{', '.join(given)}: settings of a trie are those it was made with; make another by `trie`"
             )
+        if critic is not None and critic_tokens is not None:
+            raise ValueError("critic= and critic_tokens=: one of them; it may call the other")
         if critic is not None:
-            options["critic"] = text_critic(self.vocabulary, critic)
+            critic_tokens = text_critic(self.vocabulary, critic)
+        if critic_tokens is not None:
+            options["critic"] = critic_tokens
         rng = np.random.default_rng(seed)
         return self._texts(trie, run(sampler, trie, samples, rng, **options), rng)
 
@@ -262,7 +270,7 @@ def generate(
 
 
 _TRIE_OPTIONS = (
-    "max_tokens", "check", "check_tokens", "stop", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
+    "max_tokens", "max_bytes", "check", "check_tokens", "stop", "temperature", "top_k", "top_p", "min_p", "repetition_penalty",
 )  # fmt: skip
 
 

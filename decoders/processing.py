@@ -7,6 +7,7 @@ truncation; 0 means that the constraint changed nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,8 +30,8 @@ class Sampling:
     repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or self.repetition_penalty <= 0:
-            raise ValueError("temperature and top_k must be >= 0 and repetition_penalty > 0")
+        if not 0 <= self.temperature < math.inf or self.top_k < 0 or not 0 < self.repetition_penalty < math.inf:
+            raise ValueError("temperature and top_k must be >= 0 and repetition_penalty > 0, all of them finite")
         if not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
             raise ValueError("top_p must be in (0, 1] and min_p in [0, 1]")
 

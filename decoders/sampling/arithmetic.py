@@ -15,7 +15,7 @@ from decoders.sampling.masked import all_died
 from decoders.sampling.result import Samples, log_mean
 from decoders.sampling.target import log
 from decoders.sampling.trie import PrefixTrie, Walk
-from decoders.sampling.walks import Draw, Rule, collect, run_round
+from decoders.sampling.walks import Draw, Rule, begin, collect, run_round
 
 
 def arithmetic(
@@ -27,7 +27,7 @@ def arithmetic(
     are. shifts: independent random shifts, of which standard errors are made. Law: weighted; draws of one shift depend on each
     other. Cost: as `masked`, all walks in lockstep. Source: Vilnis et al., "Arithmetic sampling", 2023.
     """
-    before = trie.counts.copy()
+    before = begin(trie, n, rng, shifts=shifts)
     rule = rule or (lambda node: node.p)
     each = -(-n // shifts)
     walks = []

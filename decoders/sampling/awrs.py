@@ -16,7 +16,7 @@ see: the exact mass under a mask costs one sum, so masks come first and the chec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from decoders.sampling.masked import all_died
 from decoders.sampling.result import Samples
 from decoders.sampling.target import log
 from decoders.sampling.trie import Node, PrefixTrie, Walk, draw
-from decoders.sampling.walks import Draw, Rule, batches, collect, run_round
+from decoders.sampling.walks import Draw, Rule, batches, begin, collect, run_round
 
 Accept = Callable[[int], bool]
 Estimator = Literal["auto", "recursive", "geometric"]
@@ -105,14 +105,18 @@ def gumbel_order(q: Floats, rng: np.random.Generator, head: int = 64) -> Iterato
         yield from positive[np.argsort(times)].tolist()
 
 
+def known_estimator(estimator: Estimator) -> None:
+    """Raises ValueError for another name."""
+    if estimator not in get_args(Estimator):
+        raise ValueError(f"unknown estimator {estimator!r}; one of {', '.join(get_args(Estimator))}")
+
+
 def checked_token(
     trie: PrefixTrie, node: Node, q: Floats, rng: np.random.Generator, estimator: Estimator, max_rejects: int | None
 ) -> tuple[int | None, float]:
     """An index of the node's tokens that passes the target's check, drawn from q (sums to 1), and its W."""
     if trie.target.check is None:
         return draw(q, rng), 1.0
-    if estimator not in ("auto", "recursive", "geometric"):
-        raise ValueError(f"unknown estimator {estimator!r}; 'auto', 'recursive' or 'geometric'")
     if estimator == "recursive" or (estimator == "auto" and q.max() < 2 / 3):
         k, w = recursive(q, gumbel_order(q, rng), lambda i: trie.passes(node, i), max_rejects)
         return k, float(w)
@@ -146,18 +150,20 @@ def checked_walk(
 
 def awrs(
     trie: PrefixTrie, n: int, rng: np.random.Generator, *, estimator: Estimator = "auto",
-    max_rejects: int | None = None, batch: int = 16,
+    max_rejects: int | None = None, batch: int = 16, rule: Rule | None = None,
 ) -> Samples:  # fmt: skip
     """n independent walks under mask and check. Noise of W multiplies along a text; `smc` keeps it down by resampling.
 
     max_rejects: rejections of one token after which the walk fails with weight 0 (None: no limit); at least 1. covered and
-    bracket know nothing of what fails the check until it was met. Law: weighted, E[weight] = Z. Cost: as `masked`, and some 1 /
+    bracket know nothing of what fails the check until it was met. rule: weights of the proposal that the check judges, not
+    changed while it runs; default the masks. Law: weighted, E[weight] = Z. Cost: as `masked`, and some 1 /
     (mass that passes) checks a token, each place asked once per trie. Raises ValueError for an unknown estimator. Source:
     Lipkin et al., "Fast controlled generation from language models with adaptive weighted rejection sampling", 2025.
     """
-    before = trie.counts.copy()
+    before = begin(trie, n, rng, batch=batch, max_rejects=max_rejects)
+    known_estimator(estimator)
     draws: list[Draw] = []
     for size in batches(n, batch):
-        walks = [checked_walk(trie, lambda node: node.p, rng, estimator, max_rejects) for _ in range(size)]
+        walks = [checked_walk(trie, rule or (lambda node: node.p), rng, estimator, max_rejects) for _ in range(size)]
         draws += run_round(trie, walks)
     return collect("awrs", "weighted", trie, before, draws, failure=all_died(trie, draws))

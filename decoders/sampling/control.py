@@ -18,7 +18,7 @@ from decoders.sampling.masked import all_died
 from decoders.sampling.result import Estimate, Samples, degrees_of_freedom, skewness
 from decoders.sampling.surrogate import Surrogate
 from decoders.sampling.trie import PrefixTrie, log_dot
-from decoders.sampling.walks import Rule, collect, guided, run_round
+from decoders.sampling.walks import Rule, begin, collect, guided, run_round
 from grammars.errors import UnsupportedFeature
 
 
@@ -27,17 +27,17 @@ def controlled(
 ) -> Samples:  # fmt: skip
     """n masked draws (or by `rule`, frozen), their weights as they are, and log Z with the surrogate's noise taken out.
 
-    kind: "unigram" or "bigram", fitted to what the trie knows after `pilot` masked draws that are not counted. Law:
+    kind: "unigram", "bigram" or "hmm", fitted to what the trie knows after `pilot` masked draws that are not counted. Law:
     weighted. Cost: as `masked`, and one backward pass of the surrogate. Raises UnsupportedFeature where C is not known: under a
     truncation, a check, or a graph beyond its limits; ValueError for another kind. Source: control variates with an
     independent coefficient (Glynn and Szechtman 2002).
     """
+    before = begin(trie, n, rng, pilot=pilot)
     target = trie.target
     if target.graph.distance is None or target.check is not None:
         raise UnsupportedFeature("control variates need the whole state graph, and no black-box check")
-    if kind not in ("unigram", "bigram"):
-        raise ValueError(f"unknown surrogate {kind!r}; 'unigram' or 'bigram'")
-    before = trie.counts.copy()
+    if kind not in ("unigram", "bigram", "hmm"):
+        raise ValueError(f"unknown surrogate {kind!r}; 'unigram', 'bigram' or 'hmm'")
     rule = rule or (lambda node: node.p)
     run_round(trie, [guided(trie, lambda node: node.p, rng) for _ in range(pilot)])
     surrogate = Surrogate(trie, kind)
@@ -52,7 +52,8 @@ def controlled(
     log_c = np.array([surrogate.log_prob(d.path) - d.log_q if d.tokens is not None else -np.inf for d in draws])
     log_w = np.array([d.log_weight for d in draws])
     log_mean_c = log_dot(surrogate.at_root(trie.root), surrogate.log_futures(trie.root))
-    return replace(result, **_crossed(log_w, log_c, log_mean_c, rng)._asdict())
+    z = _crossed(log_w, log_c, log_mean_c, rng)
+    return replace(result, **z._asdict(), log_z_unbiased=z.log_z)
 
 
 def _crossed(log_w: Floats, log_c: Floats, log_mean_c: float, rng: np.random.Generator) -> Estimate:

@@ -8,13 +8,15 @@ most so many tokens; only the number of dead ends differs.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+K = TypeVar("K")
+A = TypeVar("A", bound=npt.NDArray[Any])
 
 
 class Automaton(Protocol):
@@ -33,22 +35,47 @@ class Automaton(Protocol):
     def accepting(self, state: Any) -> bool: ...
 
 
+class Recent(Generic[K, A]):
+    """Arrays by key, forgotten all at once when they come to more than max_bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes, self.bytes = max_bytes, 0
+        self._held: dict[K, A] = {}
+
+    def get(self, key: K) -> A | None:
+        return self._held.get(key)
+
+    def put(self, key: K, array: A) -> None:
+        size = 200 + array.nbytes
+        if self.bytes + size > self.max_bytes:
+            self._held.clear()
+            self.bytes = 0
+        self._held[key] = array
+        self.bytes += size
+
+
 class StateGraph:
     """States by number; 0 is the start. Grows as states are met; not for several threads at once.
 
-    max_states, max_edges: limits of `explore`. Cost: one mask and one step for each allowed token of a state.
+    max_states, max_edges: limits of `explore`. max_bytes: of the masks kept for states that are not explored, which are read
+    again once forgotten. Cost: one mask and one step for each allowed token of a state.
     """
 
-    def __init__(self, automaton: Automaton, *, max_states: int = 20_000, max_edges: int = 500_000) -> None:
+    def __init__(
+        self, automaton: Automaton, *, max_states: int = 20_000, max_edges: int = 500_000, max_bytes: int = 1 << 26
+    ) -> None:
         self.automaton = automaton
         self.ends: Ints = np.array(automaton.vocabulary.eos_token_ids, dtype=np.int64)
         self.max_states, self.max_edges = max_states, max_edges
         self._states: list[Any] = []
         self._numbers: dict[Any, int] = {}
-        self._tokens: list[Ints | None] = []
+        self._tokens: list[Ints | None] = []  # of explored states
         self._targets: list[Ints | None] = []
         self._accepting: list[bool] = []
-        self._in_time: dict[tuple[int, int], npt.NDArray[np.bool_]] = {}
+        self._masks: Recent[int, Ints] = Recent(max_bytes)
+        self._in_time: Recent[tuple[int, int], npt.NDArray[np.bool_]] = Recent(max_bytes)
+        self._edges: tuple[Ints, Ints, Ints] | None = None
+        self._pairs: tuple[int, Ints, Ints, Ints] | None = None
         self._row = np.zeros((len(automaton.vocabulary) + 31) // 32, dtype=np.int32)
         self.edges = 0
         self.complete = False
@@ -77,11 +104,14 @@ class StateGraph:
         """int64[k]: tokens that the plain mask of state q allows, without end tokens, ascending."""
         found = self._tokens[q]
         if found is None:
+            found = self._masks.get(q)
+        if found is None:
             self.automaton.fill(self._states[q], self._row)
             bits = np.unpackbits(self._row.view(np.uint8), bitorder="little")
             bits = bits[: len(self.automaton.vocabulary)]
             bits[self.ends] = 0
-            found = self._tokens[q] = np.flatnonzero(bits).astype(np.int64)
+            found = np.flatnonzero(bits).astype(np.int64)
+            self._masks.put(q, found)
         return found
 
     def step(self, q: int, token: int) -> int:
@@ -99,8 +129,9 @@ class StateGraph:
             state, step = self._states[q], self.automaton.step
             tokens = self.tokens(q)
             found = np.array([self.number(step(state, t)) for t in tokens.tolist()], dtype=np.int64)
-            self._targets[q] = found
+            self._targets[q], self._tokens[q] = found, tokens
             self.edges += len(tokens)
+            self._edges = self._pairs = None
         return found
 
     def explore(self, first: list[int] | None = None) -> bool:
@@ -118,7 +149,23 @@ class StateGraph:
         return self.complete
 
     def edge_list(self) -> tuple[Ints, Ints, Ints]:
-        """(source, token, target) of every explored edge, int64[E] each, ordered by source."""
+        """(source, token, target) of every explored edge, int64[E] each, ordered by source. Kept until more is explored."""
+        if self._edges is None:
+            self._edges = self._all_edges()
+        return self._edges
+
+    def pairs(self, width: int) -> tuple[Ints, Ints, Ints]:
+        """(source, target, which): int64[P] twice, the distinct pairs of states that edges of tokens below `width` join, and
+        int64[E'], the pair of each of these edges in their order. Ordered by source; kept until more is explored.
+        """
+        if self._pairs is None or self._pairs[0] != width:
+            source, token, target = self.edge_list()
+            inside = token < width
+            pairs, which = np.unique(source[inside] * len(self) + target[inside], return_inverse=True)
+            self._pairs = width, pairs // len(self), pairs % len(self), which
+        return self._pairs[1:]
+
+    def _all_edges(self) -> tuple[Ints, Ints, Ints]:
         known = [q for q in range(len(self)) if self._targets[q] is not None]
         sources = [np.full(len(self.tokens(q)), q, dtype=np.int64) for q in known]
         empty = np.empty(0, dtype=np.int64)
@@ -144,11 +191,10 @@ class StateGraph:
         """
         found = self._in_time.get((q, remaining))
         if found is None:
-            if len(self._in_time) > self.max_states:
-                self._in_time.clear()
             self.automaton.fill(self._states[q], self._row, remaining)
             bits = np.unpackbits(self._row.view(np.uint8), bitorder="little")
-            found = self._in_time[q, remaining] = bits[self.tokens(q)].astype(bool)
+            found = bits[self.tokens(q)].astype(bool)
+            self._in_time.put((q, remaining), found)
         return found
 
     def _distances(self) -> Ints:

@@ -15,7 +15,10 @@ trie has a known probability, drawn or not: it leaves bounds and values, and dra
 
 whose expectation given the past is Z E*[f] as well, and which lies within [known, known + bound(root) / share]. These are
 averaged with fixed coefficients that grow with t (later draws know more); every text then has one weight. When nothing is
-left, Z and all expectations are exact, and replace the average: runs that end before that are then no fair sample of all.
+left, Z and all expectations are exact, and replace the average. No estimate can be exact then and have the mean Z over all
+runs: a run that has not met the only text of a language knows nothing of its probability, so that nothing it says can make
+up for what the others say. Means over runs are of `log_z_unbiased`, which goes on averaging: the draws that were not needed
+would have estimated Z without error.
 Up to half of the model calls go to `probes` between the walks: what is found there needs no draw.
 """
 
@@ -34,10 +37,12 @@ from decoders.sampling.result import Estimate, Evidence, Samples, degrees_of_fre
 from decoders.sampling.target import Counts, Prefix, log
 from decoders.sampling.trie import Node, PrefixTrie, tilt
 from decoders.sampling.values import LookAhead
-from decoders.sampling.walks import Draw, Rule, collect, run_round
+from decoders.sampling.walks import Draw, Rule, begin, collect, run_round
 
-PRIOR = (0.55, 0.3, 0.15)
+PRIOR = (0.9, 0.05, 0.05)
 """Shares of values, masks and bounds before any draw."""
+GROWTH = 1.5
+"""Coefficients of the draws grow with this power of the round: later draws know more."""
 
 
 def lookahead(
@@ -55,7 +60,7 @@ def lookahead(
     Raises ValueError for an unknown kind or a defence out of range. Source: this project; its parts are named in `mixture`,
     `surrogate` and `values`.
     """
-    before = trie.counts.copy()
+    before = begin(trie, n, rng, batch=batch, max_model_calls=max_model_calls)
     trie.settle()
     ahead, known, shares = LookAhead(trie, kind, calibrate=True), _Known(trie), Shares(np.array(PRIOR), defence)
     rules: tuple[Rule, ...] = (ahead.rule, lambda node: node.p, lambda node: tilt(node.p, node.log_bound))
@@ -97,7 +102,7 @@ def lookahead(
         ahead.revalue()
     if replacement:
         return collect("lookahead", "weighted", trie, before, draws, failure=all_died(trie, draws), trace=tuple(trace))
-    return _without_replacement(trie, before, rounds, known, rest, tuple(trace))
+    return _without_replacement(trie, before, rounds, known, rest, -(-n // batch), tuple(trace))
 
 
 def _step(trie: PrefixTrie, ahead: LookAhead, draws: int, log_known: float, share: float) -> dict[str, float]:
@@ -168,12 +173,17 @@ def _text_at(node: Node, k: int) -> Draw:
 
 
 def _without_replacement(
-    trie: PrefixTrie, before: Counts, rounds: list[_Round], known: _Known, rest: float, trace: tuple[dict[str, float], ...]
+    trie: PrefixTrie, before: Counts, rounds: list[_Round], known: _Known, rest: float, wanted: int,
+    trace: tuple[dict[str, float], ...],
 ) -> Samples:  # fmt: skip
-    """Average the draws' estimates (see the module docstring). rest: log bound of what is not known in the end."""
+    """Average the draws' estimates (see the module docstring).
+
+    rest: log bound of what is not known in the end. wanted: rounds that there would have been if texts had been left.
+    """
     sizes = np.array([len(r.draws) for r in rounds], dtype=np.int64)
-    each = np.repeat(np.arange(1.0, len(rounds) + 1) ** 1.5, sizes)  # of each draw, growing with its round
-    each /= each.sum() if len(each) else 1.0
+    each = np.repeat(np.arange(1.0, len(rounds) + 1) ** GROWTH, sizes)  # of each draw, growing with its round
+    total = float(each.sum())
+    each /= total or 1.0
     ends = np.concatenate([[0.0], each.cumsum()])[np.concatenate([[0], sizes.cumsum()])]  # coefficients up to a round
     exhausted = rest == -math.inf
     texts = {x: d for x, (d, _) in known.texts.items()}
@@ -185,11 +195,31 @@ def _without_replacement(
             terms.setdefault(d.tokens, []).append(math.log(c) + d.log_weight)
     log_weights = np.array([float(np.logaddexp.reduce(terms[x])) for x in texts])
     evidence = Evidence(np.array([d.log_weight for d in draws]), np.repeat([r.log_known for r in rounds], sizes))
+    z = _average(each, evidence, log_weights, exhausted)
+    given = {}
+    if exhausted and z.log_z is not None and len(draws):
+        size = len(rounds[0].draws)
+        planned = each * (total / (total + size * _later(len(rounds), wanted)))
+        given["log_z_unbiased"] = _averaged(planned, evidence, z.log_z)
     return collect(
-        "lookahead", "weighted", trie, before, list(texts.values()), count=len(draws), log_weights=log_weights,
-        z=_average(each, evidence, log_weights, exhausted), failure=None if texts else all_died(trie, draws),
+        "lookahead", "weighted", trie, before, list(texts.values()), count=len(draws), log_weights=log_weights, z=z,
+        failure=None if texts else all_died(trie, draws), **given,
         log_upper=float(np.logaddexp(known.log_mass, rest)), trace=trace,
     )  # fmt: skip
+
+
+def _later(done: int, wanted: int) -> float:
+    """Sum of the coefficients of the rounds after `done`, up to `wanted`; beyond a million rounds by the midpoint rule."""
+    summed = min(wanted, done + 1_000_000)
+    power = GROWTH + 1
+    rest = ((wanted + 0.5) ** power - (summed + 0.5) ** power) / power
+    return float((np.arange(done + 1.0, summed + 1) ** GROWTH).sum()) + rest
+
+
+def _averaged(each: Floats, evidence: Evidence, log_z: float) -> float:
+    """Log of the draws' mean estimate by coefficients that sum to 1 with those of the draws after them, which say log_z."""
+    after = log_z + log(max(0.0, 1.0 - float(each.sum())))
+    return float(np.logaddexp.reduce(np.append(np.log(each) + np.logaddexp(*evidence), after)))
 
 
 def _average(each: Floats, evidence: Evidence, log_weights: Floats, exhausted: bool) -> Estimate:

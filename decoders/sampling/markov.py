@@ -23,7 +23,7 @@ from decoders.sampling.graph import Floats
 from decoders.sampling.masked import all_died
 from decoders.sampling.result import Samples, log_mean
 from decoders.sampling.trie import Node, PrefixTrie, draw
-from decoders.sampling.walks import Draw, Rule, collect, from_node, guided, run_round
+from decoders.sampling.walks import Draw, Rule, begin, collect, from_node, guided, run_round
 
 Cut = Literal["restart", "uniform", "priority"]
 
@@ -41,7 +41,7 @@ def markov(
     """
     if cut not in ("restart", "uniform", "priority"):
         raise ValueError(f"unknown cut {cut!r}; 'restart', 'uniform' or 'priority'")
-    before = trie.counts.copy()
+    before = begin(trie, n, rng, steps=steps)
     rule = rule or _masked
     first = run_round(trie, [guided(trie, rule, rng) for _ in range(1 if chain else n)])
     alive = [d for d in first if d.tokens is not None]
@@ -55,10 +55,11 @@ def markov(
     else:
         for _ in range(steps):
             out = step(trie, out, cut, rng, rule)
+    given = {"families": np.cumsum([a is not b for a, b in zip(out, [None, *out], strict=False)])} if chain else {}
     missing = (1 if chain else n) - len([d for d in first if d.tokens is not None])
     return collect(
         "markov", "asymptotic", trie, before, out, log_weights=np.zeros(len(out)), z=z,
-        failure=all_died(trie, first) or (f"{missing} of {n} chains found no text to begin with" if missing else None),
+        failure=all_died(trie, first) or (f"{missing} of {n} chains found no text to begin with" if missing else None), **given,
     )  # fmt: skip
 
 

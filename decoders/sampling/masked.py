@@ -14,7 +14,7 @@ import numpy as np
 
 from decoders.sampling.result import NO_MASS, Samples
 from decoders.sampling.trie import PrefixTrie, tilt
-from decoders.sampling.walks import Draw, Rule, batches, collect, guided, run_round
+from decoders.sampling.walks import Draw, Rule, batches, begin, collect, guided, run_round
 
 
 def masked(trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 16) -> Samples:
@@ -37,7 +37,7 @@ def asap(trie: PrefixTrie, n: int, rng: np.random.Generator, *, batch: int = 1) 
 
 
 def _weighted(name: str, rule: Rule, trie: PrefixTrie, n: int, rng: np.random.Generator, batch: int) -> Samples:
-    before = trie.counts.copy()
+    before = begin(trie, n, rng, batch=batch)
     draws: list[Draw] = []
     for size in batches(n, batch):
         draws += run_round(trie, [guided(trie, rule, rng) for _ in range(size)])

@@ -22,7 +22,7 @@ import numpy as np
 from decoders.sampling.graph import Floats
 from decoders.sampling.result import NO_MASS, Estimate, Samples, log_mean
 from decoders.sampling.trie import PrefixTrie, lockstep
-from decoders.sampling.walks import Draw, adaptive, collect, run_round
+from decoders.sampling.walks import Draw, adaptive, begin, collect, run_round
 
 
 def rejection(
@@ -51,7 +51,7 @@ def cars(
 def _reject(
     name: str, learning: bool, trie: PrefixTrie, n: int, rng: np.random.Generator, batch: int, max_tries: int
 ) -> Samples:  # fmt: skip
-    before = trie.counts.copy()
+    before = begin(trie, n, rng, batch=batch, max_tries=max_tries)
     trie.settle()  # what the trie knows already may be used from the first try on
     accepted: list[Draw] = []
     estimates: list[float] = []  # of log Z, one a try: log bound(root) where it was accepted
@@ -98,7 +98,7 @@ def distinct(
     Ends early if the whole language was found; Z is then exact. Law: exact without replacement. Cost: as `cars`, with the
     texts found out of the way; at most max_tries tries. Source: as `cars`, each text removed from the bounds once found.
     """
-    before = trie.counts.copy()
+    before = begin(trie, n, rng, batch=batch, max_tries=max_tries)
     trie.settle()
     found: dict[tuple[int, ...], Draw] = {}
     trace: list[dict[str, float]] = []

@@ -6,13 +6,14 @@ equal strata; systematic: one uniform shared by all strata (least noise, copies 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from decoders.sampling.graph import Floats, Ints
 
 Scheme = Literal["multinomial", "residual", "stratified", "systematic"]
+SCHEMES: tuple[str, ...] = get_args(Scheme)
 
 
 def resample(weights: Floats, rng: np.random.Generator, scheme: Scheme = "systematic") -> Ints:

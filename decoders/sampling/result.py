@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from decoders.sampling.graph import Floats
+from decoders.sampling.graph import Floats, Ints
 from decoders.sampling.target import Counts, Prefix
 from grammars.errors import ConstrainError
 
@@ -66,6 +66,9 @@ class Samples:
     log_z: estimate, unbiased before the log. stderr: of log_z, with `freedom` degrees of freedom, fewer where few weights
     make it (None: not known), and the estimate's `skewness`. bracket: logs; certified, lower <= log Z <= upper.
     evidence: what each draw said of Z (None: the draws depend on each other, or are no estimates of Z).
+    log_z_unbiased: for means over runs of one n: the mean of its exponential is Z; -inf where the estimate is 0, None where
+    there is no such estimate. Other than log_z only where look-ahead has met every text, and log_z is exact.
+    families: int64[n]; samples of one number are copies of one draw or grew from one (None: they are draws of their own).
     covered: certified lower bound of the target's mass on the distinct sequences.
     trace: one record a step or round, for plots.
     """
@@ -86,6 +89,8 @@ class Samples:
     freedom: float | None = None
     skewness: float = 0.0
     evidence: Evidence | None = field(default=None, repr=False)
+    log_z_unbiased: float | None = None
+    families: Ints | None = field(default=None, repr=False)
     failure: str | None = None
     trace: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
@@ -111,8 +116,8 @@ class Samples:
 
     @property
     def ess(self) -> float:
-        """Effective sample size (sum w)^2 / sum w^2, between 1 and n; 0 without samples."""
-        w = self.weights
+        """Effective sample size (sum w)^2 / sum w^2, between 1 and n; 0 without samples. Each of the `families` is one."""
+        w = self.weights if self.families is None else np.bincount(self.families, weights=self.weights)
         return float(1.0 / (w @ w)) if len(w) else 0.0
 
     @property
@@ -126,7 +131,8 @@ class Samples:
         return None if self.log_z is None else min(max(self.log_z, self.bracket[0]), self.bracket[1])
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Logs of a confidence interval of Z, cut to the certified bracket; the bracket itself where there is no error.
+        """Logs of a confidence interval of Z, cut to the certified bracket; the bracket itself where there is no error,
+        or none to be seen because all weights are equal.
 
         Student's quantiles with the skewness of the estimate taken out by a cubic transformation (Hall 1992), the lower end
         on the scale of Z and the upper on that of log Z, each the wider of the two. Nominal: it holds as often as it says
@@ -134,7 +140,7 @@ class Samples:
         `guaranteed` holds always. Cost: O(1).
         """
         low, high = self.bracket
-        if self.log_z is None or self.stderr is None:
+        if self.log_z is None or self.stderr is None or self.stderr < 1e-12:  # equal weights say nothing of their error
             return low, high
         below, above = skewed_quantiles(0.5 + level / 2, self.freedom or math.inf, self.skewness)
         reach = self.stderr * below
@@ -153,9 +159,14 @@ class Samples:
         return low, high
 
     def choose(self, rng: np.random.Generator) -> int:
-        """One index drawn by weight. Raises SamplingError if there are no samples."""
+        """One index drawn by weight; without replacement the first, which alone is a draw from the target.
+
+        Raises SamplingError if there are no samples.
+        """
         if not len(self):
             raise SamplingError(f"{self.sampler}: {self.failure or 'no sample'}")
+        if self.law == "exact without replacement":
+            return 0
         heights = self.weights.cumsum()
         return min(int(np.searchsorted(heights, rng.random() * heights[-1], side="right")), len(self) - 1)
 

@@ -21,13 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from decoders.sampling.awrs import Estimator, checked_token
+from decoders.sampling.awrs import Estimator, checked_token, known_estimator
+from decoders.sampling.experts import Expert
 from decoders.sampling.graph import Floats
-from decoders.sampling.resampling import Scheme, resample
-from decoders.sampling.result import NO_MASS, Samples, log_mean
+from decoders.sampling.resampling import SCHEMES, Scheme, resample
+from decoders.sampling.result import NO_MASS, Samples, SamplingError, log_mean
 from decoders.sampling.target import Prefix, log
 from decoders.sampling.trie import Node, Path, PrefixTrie, tilt
-from decoders.sampling.walks import Draw, collect
+from decoders.sampling.walks import Draw, begin, collect
+from grammars.errors import ConstrainError
 
 Twist = Callable[[Node], Floats]
 """twist(node): float64[k], logs of estimates of the futures of the allowed tokens; 0 at end tokens. -inf kills."""
@@ -37,6 +39,8 @@ Critic = Callable[[Prefix, bool], float]
 
 @dataclass(slots=True)
 class Particle:
+    """eve: the number of the particle of the first step that it descends from."""
+
     node: Node
     path: Path
     log_weight: float = 0.0
@@ -44,6 +48,7 @@ class Particle:
     log_twist: float = 0.0
     log_score: float = 0.0
     tokens: Prefix | None = None
+    eve: int = 0
 
     @property
     def moving(self) -> bool:
@@ -63,7 +68,12 @@ def smc(
     batch. Raises ValueError for an unknown scheme or estimator. Source: Del Moral, Doucet and Jasra 2006; for language
     models Lew, Zhi-Xuan, Grand and Mansinghka 2023, Loula et al. 2025; twists: Zhao, Brekelmans, Makhzani and Grosse 2024.
     """
-    before = trie.counts.copy()
+    before = begin(trie, n, rng, runs=runs, max_rejects=max_rejects)
+    if not 0.0 <= threshold <= 1.0:
+        raise ValueError(f"threshold must be a share of the particles, in [0, 1], not {threshold}")
+    if scheme not in SCHEMES:
+        raise ValueError(f"unknown resampling scheme {scheme!r}; one of {', '.join(SCHEMES)}")
+    known_estimator(estimator)
     particles: list[Particle] = []
     estimates: list[float] = []
     trace: list[dict[str, Any]] = []
@@ -74,7 +84,9 @@ def smc(
     alive = [p for p in particles if _alive(p)]
     draws = [Draw(p.tokens, p.path, p.log_p) for p in alive]
     trie.settle()
-    given = {} if critic is None else {"log_upper": float("inf"), "log_scores": [p.log_score for p in alive]}
+    given: dict[str, Any] = {"families": np.array([p.eve for p in alive], dtype=np.int64)}
+    if critic is not None:
+        given |= {"log_upper": float("inf"), "log_scores": [p.log_score for p in alive]}
     return collect(
         "smc", "weighted", trie, before, draws, log_weights=np.array([p.log_weight for p in alive]),
         count=runs * n, z=log_mean(np.array(estimates), runs), trace=tuple(trace),
@@ -91,13 +103,15 @@ class _Run:
         self.trie, self.n, self.rng, self.twist, self.critic = trie, n, rng, twist, critic
         self.threshold, self.scheme, self.estimator, self.max_rejects = threshold, scheme, estimator, max_rejects
         self.trace, self.number = trace, number
-        self.particles = [Particle(trie.root, []) for _ in range(n)]
+        self.particles = [Particle(trie.root, [], eve=number * n + i) for i in range(n)]
 
     def loop(self) -> list[Particle]:
         while any(p.moving for p in self.particles):
             moving = [p for p in self.particles if p.moving]
             for p in moving:
                 self.extend(p)
+            if self.critic is not None:
+                self.criticise([p for p in moving if p.log_weight > float("-inf")])
             going = [p for p in moving if p.moving]
             for p, node in zip(going, self.trie.expand([p.path[-1] for p in going]), strict=True):
                 p.node = node
@@ -125,8 +139,16 @@ class _Run:
         p.log_twist = float(value[k])
         if k >= node.ends:
             p.tokens = (*node.prefix(), int(node.tokens[k]))
-        if self.critic is not None:
-            score = self.critic((*node.prefix(), int(node.tokens[k])), p.tokens is not None)
+
+    def criticise(self, particles: list[Particle]) -> None:
+        """Take the critic's scores of what the particles have become into their weights."""
+        assert self.critic is not None
+        before = [node.prefix() for node, _ in (p.path[-1] for p in particles)]
+        if isinstance(self.critic, Expert):
+            self.critic.prepare(before)
+        for p, prefix in zip(particles, before, strict=True):
+            node, k = p.path[-1]
+            score = scored(self.critic, (*prefix, int(node.tokens[k])), p.tokens is not None)
             p.log_weight += score - p.log_score
             p.log_score = score
 
@@ -147,6 +169,19 @@ class _Run:
             self.particles = [
                 replace(self.particles[i], path=list(self.particles[i].path), log_weight=mean) for i in chosen
             ]
+
+
+def scored(critic: Critic, tokens: Prefix, ended: bool) -> float:
+    """The critic's score. Raises SamplingError where it raises, or where its score is no number below infinity."""
+    try:
+        score = float(critic(tokens, ended))
+    except ConstrainError:
+        raise
+    except Exception as e:
+        raise SamplingError(f"the critic raised {type(e).__name__} on {tokens}, ended={ended}: {e}") from e
+    if not score < float("inf"):
+        raise SamplingError(f"the critic must return a log score below infinity, and returned {score} on {tokens}")
+    return score
 
 
 def _all_died(trie: PrefixTrie, n: int) -> str:

@@ -18,8 +18,10 @@ from __future__ import annotations
 import numpy as np
 
 from decoders.sampling.graph import Floats, Ints, StateGraph
+from decoders.sampling.hidden import HiddenMarkov, fitted
 from decoders.sampling.trie import Group, Node, Path, PrefixTrie, Statistics
 
+KINDS = ("unigram", "state", "bigram", "hmm")
 LATE = float(np.log(1e-4))
 """Log of the factor for futures of which no end within the length is known."""
 
@@ -27,17 +29,17 @@ LATE = float(np.log(1e-4))
 class Surrogate:
     """psi for one target, from the statistics of a trie at one time; immutable afterwards.
 
-    floor: share of a uniform distribution mixed into u. kind: "unigram", "state" (by automaton state), or "bigram" (by
-    last token; small vocabularies). Cost: max_tokens passes over the distinct edges of the explored graph, times the
-    vocabulary for "bigram".
+    floor: share of a uniform distribution mixed into u. kind: "unigram", "state" (by automaton state), "bigram" (by last
+    token) or "hmm" (by a hidden state, see `hidden`), the last two for small vocabularies. Cost: max_tokens passes over the
+    distinct edges of the explored graph, times the vocabulary for "bigram" and the hidden states for "hmm".
     """
 
     def __init__(self, trie: PrefixTrie, kind: str = "state", floor: float = 1e-3) -> None:
         graph, statistics = trie.target.graph, trie.statistics
-        if kind not in ("unigram", "state", "bigram"):
-            raise ValueError(f"unknown surrogate {kind!r}; 'unigram', 'state' or 'bigram'")
-        if kind == "bigram" and statistics.by_last is None:
-            raise ValueError(f"a bigram surrogate needs a vocabulary of at most {Statistics.small} tokens")
+        if kind not in KINDS:
+            raise ValueError(f"unknown surrogate {kind!r}; one of {', '.join(KINDS)}")
+        if kind in ("bigram", "hmm") and statistics.by_last is None:
+            raise ValueError(f"a surrogate {kind!r} needs a vocabulary of at most {Statistics.small} tokens")
         self.kind, self.graph = kind, graph
         self.width = trie.target.model.vocabulary_size
         self.states = len(graph)
@@ -45,6 +47,10 @@ class Surrogate:
         inside = token < self.width
         self._source, self._token, self._target = source[inside], token[inside], target[inside]
         self._ends = graph.ends[graph.ends < self.width]
+        self.hidden: HiddenMarkov | None = None
+        self._beliefs: dict[int, Floats] = {}  # of the trie's nodes by id; they live as long as the trie
+        if kind == "hmm":
+            self._fit_hidden(trie, floor)
         self._seen = np.array(
             [q for q in statistics.by_state if q < self.states and graph.targets(q) is not None], dtype=int
         )
@@ -63,8 +69,14 @@ class Surrogate:
             else:
                 after = reach[np.searchsorted(self.graph.tokens(node.state), tokens)]
                 known = after < self.states
-                h = tokens if len(layer) > 1 else np.zeros_like(tokens)
-                out[: node.ends] = np.where(known, layer[h, np.where(known, after, 0)], self._unknown[r])
+                after = np.where(known, after, 0)
+                if self.hidden is not None:
+                    with np.errstate(divide="ignore"):
+                        belief = np.log(self.hidden.after(self._belief(node), tokens))
+                    futures = np.logaddexp.reduce(belief + layer[:, after].T, axis=1)
+                else:
+                    futures = layer[tokens if len(layer) > 1 else np.zeros_like(tokens), after]
+                out[: node.ends] = np.where(known, futures, self._unknown[r])
             if self.graph.distance is None:  # masks do not see the length: late is possible, but hardly worth a draw
                 hint = self.graph.in_time(node.state, node.remaining)
                 out[: node.ends] += np.where(hint[np.searchsorted(self.graph.tokens(node.state), tokens)], 0.0, LATE)
@@ -72,10 +84,14 @@ class Surrogate:
 
     def at_root(self, root: Node) -> Floats:
         """float64[k]: u of the root's allowed tokens, after no token at all."""
+        if self.hidden is not None:
+            return self._belief(root) @ self.hidden.emit[:, root.tokens]
         return self._base[root.tokens] * (self._scale[root.state] if self.kind != "bigram" else 1.0)
 
     def log_prob(self, path: Path) -> float:
-        """log u of a whole text, for the kinds "unigram" and "bigram". Its states must be explored."""
+        """log u of a whole text, for the kinds "unigram", "bigram" and "hmm". Its states must be explored."""
+        if self.hidden is not None:
+            return self.hidden.log_prob(self._belief(path[0][0]), [int(node.tokens[k]) for node, k in path])
         total, last = 0.0, -1
         for node, k in path:
             token = int(node.tokens[k])
@@ -85,12 +101,43 @@ class Surrogate:
             last = token
         return total
 
+    # ------------------------------------------------------------------ hidden states
+    def _fit_hidden(self, trie: PrefixTrie, floor: float, most: int = 1000) -> None:
+        """To at most so many nodes, evenly spaced over the trie's."""
+        nodes = [node for node in trie.nodes if node.row is not None]
+        place = {id(node): i for i, node in enumerate(nodes)}
+        rows = np.array([node.row for node in nodes])
+        parents = np.array([-1 if node.parent is None else place.get(id(node.parent), -1) for node in nodes])
+        tokens = np.array([0 if node.parent is None else int(node.parent.tokens[node.index]) for node in nodes])
+        chosen = np.unique(np.linspace(0, len(nodes) - 1, min(len(nodes), most)).astype(np.int64))
+        kept = np.full(len(nodes) + 1, -1)  # the last place answers for -1
+        kept[chosen] = np.arange(len(chosen))
+        self.hidden = fitted(rows[chosen], kept[parents[chosen]], tokens[chosen], floor)
+        beliefs = self.hidden.beliefs(rows)
+        self._beliefs = {id(node): belief for node, belief in zip(nodes, beliefs, strict=True)}
+
+    def _belief(self, node: Node) -> Floats:
+        """float64[H] after the node's prefix."""
+        assert self.hidden is not None
+        found = self._beliefs.get(id(node))
+        if found is None:
+            row = (
+                node.row if node.row is not None else np.zeros(self.width)
+            )  # a stop rule's node: its future is certain
+            found = self.hidden.beliefs(row[None, :])[0] if row.any() else self.hidden.move.mean(axis=0)
+            if node.held:
+                self._beliefs[id(node)] = found
+        return found
+
     # ------------------------------------------------------------------ the surrogate's predictions
     def _contexts(self, statistics: Statistics, floor: float) -> tuple[Floats, Floats]:
-        """(u of each edge: float64[H, E], mass of the end tokens: float64[H, S]); H = V for bigrams, else 1."""
+        """(u of each edge: float64[H, E], mass of the end tokens: float64[H, S]); H = V for bigrams, hidden states, or 1."""
         base = (1 - floor) * statistics.total / statistics.count + floor / self.width
         accepting = np.array([self.graph.accepting(q) for q in range(self.states)])
         self._rows = base[None, :]
+        if self.hidden is not None:
+            emit = self.hidden.emit
+            return emit[:, self._token], emit[:, self._ends].sum(axis=1)[:, None] * accepting
         if self.kind == "bigram" and statistics.by_last is not None:
             rows = np.tile(base, (self.width, 1))
             kappa = shrinkage(list(statistics.by_last.values()), base)
@@ -158,13 +205,12 @@ class Surrogate:
         edges, ends = contexts
         mass: Floats
         self._unknown: list[float] = []  # log of the mean
-        if len(edges) == 1:
-            pairs, where = np.unique(self._source * self.states + self._target, return_inverse=True)
-            mass = np.bincount(where, weights=edges[0], minlength=len(pairs)).astype(np.float64)[None, :]
-            source, target = pairs // max(1, self.states), pairs % max(1, self.states)
-            token: Ints = np.zeros(len(target), dtype=np.int64)
+        if self.kind == "bigram":
+            mass, source, target, after = edges, self._source, self._target, self._token[None, :]
         else:
-            mass, source, target, token = edges, self._source, self._target, self._token
+            source, target, which = self.graph.pairs(self.width)
+            mass = np.array([np.bincount(which, weights=row, minlength=len(source)) for row in edges])
+            after = np.arange(len(edges))[:, None]
         explored = np.array([self.graph.targets(q) is not None for q in range(self.states)])
         with np.errstate(divide="ignore"):
             log_mass, log_ends = np.log(mass), np.log(ends)
@@ -172,7 +218,8 @@ class Surrogate:
         for r in range(longest + 1):
             psi = log_ends
             if r > 0:
-                psi = np.logaddexp(psi, _by_source(log_mass + layers[-1][token, target], source, self.states))
+                ahead = layers[-1] if self.hidden is None else _log_mix(self.hidden.move, layers[-1])
+                psi = np.logaddexp(psi, _by_source(log_mass + ahead[after, target], source, self.states))
             mean = _log_mean(psi[:, self._seen] if len(self._seen) else psi[:, explored])
             # where the graph is not complete the mask may allow what cannot end in time: keep such futures positive
             psi = np.maximum(psi, mean + np.log(1e-12))
@@ -217,6 +264,15 @@ def _by_source(logs: Floats, source: Ints, states: int) -> Floats:
         spread = np.repeat(top, np.diff(first, append=logs.shape[1]), axis=1)
         with np.errstate(divide="ignore"):
             out[:, source[first]] = top + np.log(np.add.reduceat(np.exp(logs - spread), first, axis=1))
+    return out
+
+
+def _log_mix(p: Floats, logs: Floats) -> Floats:
+    """log(p @ exp(logs)) of float64[n, H] and float64[H, m], without leaving the range of floats."""
+    top = logs.max(axis=0)
+    top[top == -np.inf] = 0.0
+    with np.errstate(divide="ignore"):
+        out: Floats = np.log(p @ np.exp(logs - top)) + top
     return out
 
 

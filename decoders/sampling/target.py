@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Protocol
 
 import numpy as np
@@ -56,6 +57,11 @@ class Target:
     graph: StateGraph = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, Integral) or self.max_tokens < 0:
+            raise ValueError(f"max_tokens must be a whole number of at least 0, not {self.max_tokens!r}")
+        for name, judge in {"check": self.check, "stop": self.stop}.items():
+            if judge is not None and not callable(judge):
+                raise ValueError(f"{name} must be a function, not {judge!r}")
         graph = StateGraph(self.automaton)
         if self.look_ahead:
             graph.explore()

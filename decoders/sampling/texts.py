@@ -120,7 +120,7 @@ def text_check(vocabulary: Vocabulary, check: TextCheck) -> Check:
     """A check of tokens from one of texts."""
 
     def judge(tokens: Prefix, ended: bool) -> bool:
-        return bool(check(whole_text(decode(vocabulary, tokens)), ended))
+        return check(whole_text(decode(vocabulary, tokens)), ended)
 
     return judge
 

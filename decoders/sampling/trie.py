@@ -14,13 +14,15 @@ returns, so that bounds agree along every edge, which the laws of the exact samp
 from __future__ import annotations
 
 import heapq
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from decoders.sampling.graph import Floats, Ints
+from decoders.sampling.result import SamplingError
 from decoders.sampling.target import Counts, Prefix, Target
+from grammars.errors import ConstrainError
 
 R = TypeVar("R")
 Request = tuple["Node", int]
@@ -33,12 +35,12 @@ class Node:
 
     log_bound: float64[k], logs of the bounds. alpha: sum of p. log_value: float64[k], the look-ahead's estimates of the
     futures. verdict: int8[k] of the check, -1 unknown. born: the round of the trie in which the node was made. held: the
-    trie will find it again.
+    trie will find it again. row: float64[V], the whole prediction, for vocabularies of at most `Statistics.small` tokens.
     """
 
     __slots__ = (
         "alpha", "born", "children", "ends", "held", "index", "log_bound", "log_value", "p", "parent", "remaining",
-        "state", "tokens", "verdict",
+        "row", "state", "tokens", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +54,12 @@ class Node:
         self.log_value: Floats | None = None
         self.verdict = np.full(len(tokens), -1, dtype=np.int8)
         self.held = True
+        self.row: Floats | None = None
+
+    @staticmethod
+    def size(tokens: int) -> int:
+        """Bytes of a node of so many tokens: its arrays with their heads, and its places in the trie."""
+        return 1800 + 33 * tokens
 
     @property
     def log_future(self) -> float:
@@ -69,19 +77,19 @@ class Node:
 
 
 class PrefixTrie:
-    """The trie of one target; belongs to one thread. max_entries: token probabilities held before nodes are dropped.
+    """The trie of one target; belongs to one thread. max_bytes: memory for nodes, and a quarter as much for statistics.
 
-    Beyond max_entries new nodes serve their walk and are forgotten; every law holds, prefixes are then evaluated again.
+    Beyond max_bytes new nodes serve their walk and are forgotten; every law holds, prefixes are then evaluated again.
     """
 
-    def __init__(self, target: Target, max_entries: int = 50_000_000) -> None:
-        self.target, self.max_entries = target, max_entries
+    def __init__(self, target: Target, max_bytes: int = 1 << 30) -> None:
+        self.target, self.max_bytes = target, max_bytes
         self.counts = Counts()
         self.round = 0
-        self.entries = 0
+        self.bytes = 0
         self.nodes: list[Node] = []
         self._stale: dict[int, Node] = {}
-        self.statistics = Statistics(target)
+        self.statistics = Statistics(target, max_bytes // 4)
         self._end = target.graph.ends[:1]
         if self._stops((), 0):
             self.root = self._hold(Node(None, 0, 0, target.max_tokens, self._end, 0, np.ones(1), 0))
@@ -110,7 +118,7 @@ class PrefixTrie:
     def _stops(self, prefix: Prefix, state: int) -> bool:
         """Does the text end here for certain, without an end token of the model?"""
         stop = self.target.stop
-        return stop is not None and self.target.graph.accepting(state) and stop(prefix)
+        return stop is not None and self.target.graph.accepting(state) and judged("stop rule", stop, prefix)
 
     def _log_probs(self, prefixes: list[Prefix]) -> Floats:
         self.counts.model_calls += len(prefixes)
@@ -121,20 +129,28 @@ class PrefixTrie:
         remaining = self.target.max_tokens if parent is None else parent.remaining - 1
         self.counts.mask_calls += 1
         p = np.exp(row)
+        if not abs(float(p.sum()) - 1.0) < 1e-3:
+            raise SamplingError(
+                f"the model's probabilities sum to {p.sum()} after some prefix: they are no distribution"
+            )
         allowed = graph.allowed(state, remaining)
         allowed = allowed[allowed < len(p)]
         chosen = p[allowed]
-        tokens = allowed[chosen > 0]
+        possible = chosen > 0
+        tokens = allowed if possible.all() else allowed[possible]
         ends = len(tokens) - (int(np.isin(tokens, graph.ends).sum()) if graph.accepting(state) else 0)
         self.statistics.observe(state, -1 if parent is None else int(parent.tokens[index]), p)
-        return self._hold(Node(parent, index, state, remaining, tokens, ends, chosen[chosen > 0], self.round))
+        node = Node(parent, index, state, remaining, tokens, ends, chosen[possible], self.round)
+        if len(p) <= Statistics.small:
+            node.row = p
+        return self._hold(node)
 
     def _hold(self, node: Node) -> Node:
         """Keep the node if it fits; a node below one that is not held is not held."""
-        parent, size = node.parent, len(node.tokens)
-        node.held = (parent is None or parent.held) and self.entries + size <= self.max_entries
+        parent, size = node.parent, Node.size(len(node.tokens))
+        node.held = (parent is None or parent.held) and self.bytes + size <= self.max_bytes
         if node.held:
-            self.entries += size
+            self.bytes += size
             self.nodes.append(node)
             self._stale[id(node)] = node
             if parent is not None:
@@ -149,7 +165,7 @@ class PrefixTrie:
             return True
         if node.verdict[k] < 0:
             self.counts.checks += 1
-            node.verdict[k] = check((*node.prefix(), int(node.tokens[k])), k >= node.ends)
+            node.verdict[k] = judged("check", check, (*node.prefix(), int(node.tokens[k])), k >= node.ends)
             self._touch(node)
         return bool(node.verdict[k])
 
@@ -210,17 +226,34 @@ class PrefixTrie:
         return done
 
 
+def judged(what: str, judge: Callable[..., bool], *given: object) -> bool:
+    """judge(*given). Raises SamplingError where it raises (with its exception as the cause) or returns no bool.
+
+    The trie is then as it was: what had been learnt stays, and the next call goes on from there.
+    """
+    try:
+        found = judge(*given)
+    except ConstrainError:
+        raise
+    except Exception as e:
+        raise SamplingError(f"the {what} raised {type(e).__name__} on {given}: {e}") from e
+    if not isinstance(found, (bool, np.bool_)):
+        raise SamplingError(f"the {what} must return True or False, and returned {found!r} on {given}")
+    return bool(found)
+
+
 class Statistics:
     """Sums of the model's predictions over the nodes made, by automaton state and by last token: for surrogates.
 
     by_last is kept for vocabularies of at most 64 tokens; by_state holds the tokens of a state's plain mask and, last, the
-    mass of the end where the state accepts (else 0).
+    mass of the end where the state accepts (else 0). Beyond max_bytes no state is added.
     """
 
     small = 64
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, max_bytes: int) -> None:
         self._graph = target.graph
+        self.max_bytes, self.bytes = max_bytes, 0
         size = target.model.vocabulary_size
         self.count = 0
         self.total: Floats = np.zeros(size)
@@ -235,9 +268,16 @@ class Statistics:
         self.squares += float(p @ p)
         if self.by_last is not None:
             self.by_last.setdefault(last, Group()).add(p)
+        group = self.by_state.get(state)
+        if group is None and self.bytes > self.max_bytes:
+            return
         tokens = self._graph.tokens(state)
         end = float(p[self._graph.ends[self._graph.ends < len(p)]].sum()) if self._graph.accepting(state) else 0.0
-        self.by_state.setdefault(state, Group()).add(np.append(p[tokens[tokens < len(p)]], end))
+        seen = np.append(p[tokens[tokens < len(p)]], end)
+        if group is None:
+            group = self.by_state[state] = Group()
+            self.bytes += 300 + seen.nbytes
+        group.add(seen)
 
 
 class Group:

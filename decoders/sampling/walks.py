@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,24 @@ from decoders.sampling.graph import Floats
 from decoders.sampling.result import Estimate, Law, Samples, certified, log_mean
 from decoders.sampling.target import Counts, Prefix
 from decoders.sampling.trie import Node, Path, PrefixTrie, Request, Walk, draw, lockstep, pick, tilt
+
+
+def begin(trie: PrefixTrie, n: int, rng: np.random.Generator, **counts: int | None) -> Counts:
+    """The counts before a sampler's work, once its arguments are what they should be; else ValueError, and nothing was done.
+
+    counts: other whole numbers of the sampler by name; at least 1 each, and max_rejects and max_model_calls may be None.
+    """
+    if not isinstance(trie, PrefixTrie):
+        raise ValueError(f"samplers draw from a PrefixTrie, not from {type(trie).__name__}: PrefixTrie(Target(...))")
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng must be a numpy.random.Generator, not {type(rng).__name__}: np.random.default_rng(seed)")
+    for name, value in {"the number of samples": n, **counts}.items():
+        if value is None and name in ("max_rejects", "max_model_calls"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return trie.counts.copy()
+
 
 Rule = Callable[[Node], Floats]
 """rule(node): float64[k] weights by which the walk chooses, 0 only where the text is known not to go on."""
@@ -113,11 +132,14 @@ def collect(
     given_z = given.pop("z", None)
     z: Estimate = log_mean(weights, count) if given_z is None else given_z
     scores = np.array(given.pop("log_scores", np.zeros(len(done))))  # of a critic, a factor of the target
+    unbiased = given.pop("log_z_unbiased", None)
+    if unbiased is None and law == "weighted":
+        unbiased = float("-inf") if z.log_z is None else z.log_z
     bracket, covered = certified(sequences, log_prob + scores, given.pop("log_upper", trie.root.log_future))
     return Samples(
         sampler, law, trie.target.support, sequences, weights, log_prob, tuple(_masses(d) for d in done), count,
         z.log_z, z.stderr, bracket, covered, trie.counts.since(before), z.freedom, z.skewness, z.evidence,
-        **given,
+        log_z_unbiased=unbiased, **given,
     )  # fmt: skip
 
 
@@ -130,4 +152,4 @@ def batches(n: int, size: int) -> list[int]:
     return [min(size, n - at) for at in range(0, n, size)]
 
 
-__all__ = ["Draw", "Request", "Rule", "adaptive", "batches", "collect", "from_node", "guided", "run_round"]
+__all__ = ["Draw", "Request", "Rule", "adaptive", "batches", "begin", "collect", "from_node", "guided", "run_round"]

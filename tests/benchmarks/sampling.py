@@ -2,6 +2,7 @@
 
     python tests/benchmarks/sampling.py [curves] [laws] [learning] [intervals] [model] [awrs] [overhead]
                                         [--seeds N] [--suites T2a T2b T2k T4 "optional keys" ...]
+                                        [--methods look-ahead ...] [--calls 300 ...]
 
 curves    feature RMSE and |log(Z estimate / Z)| at 300, 1000 and 3000 distinct model calls on T2a, T2b, T2k and T4
 laws      total variation and both divergences of exact and of drawn laws, with the null band of as many exact draws
@@ -113,6 +114,7 @@ AHEAD = {
     "look-ahead, unigram": {"kind": "unigram", "replacement": True},
     "look-ahead, with replacement": {"replacement": True},
     "look-ahead, bigram": {"kind": "bigram"},
+    "look-ahead, hidden states": {"kind": "hmm"},
     "look-ahead": {},
 }
 
@@ -138,21 +140,22 @@ def score(found: Drawn, wanted: np.ndarray, log_z: float, features: Any) -> tupl
     return rmse, abs(z - log_z) if z is not None else math.nan
 
 
-def curves(seeds: int, only: Sequence[str]) -> None:
+def curves(seeds: int, only: Sequence[str], methods: Sequence[str] = (), budgets: Sequence[int] = CALLS) -> None:
     for which, target, features, wanted, log_z in worlds():
         if only and which not in only:
             continue
+        target = dataclasses.replace(target, model=Remembered(target.model))
         print(
-            f"\n## curves on {which}, {seeds} seeds: feature RMSE, then |log Z error|, at {CALLS} distinct model calls"
+            f"\n## curves on {which}, {seeds} seeds: feature RMSE, then |log Z error|, at {tuple(budgets)} distinct model calls"
         )
         place = {"T2a": 0, "T2b": 1}.get(which)
         for name in [*METHODS, *AHEAD]:
-            if "bigram" in name and which == "T4":
+            if ("bigram" in name and which == "T4") or (methods and name not in methods):
                 continue
-            rows = np.full((seeds, 2 * len(CALLS)), np.nan)
+            rows = np.full((seeds, 2 * len(budgets)), np.nan)
             for seed in range(seeds):
                 if name in AHEAD:
-                    for i, calls in enumerate(CALLS):
+                    for i, calls in enumerate(budgets):
                         r = SAMPLERS["lookahead"](
                             suites.fresh(target),
                             10**6,
@@ -161,24 +164,25 @@ def curves(seeds: int, only: Sequence[str]) -> None:
                             **AHEAD[name],
                         )
                         found = (list(r.sequences), r.weights.tolist(), r.log_z_in_bracket)
-                        rows[seed, [i, i + 3]] = score(found, wanted, log_z, features)
+                        rows[seed, [i, i + len(budgets)]] = score(found, wanted, log_z, features)
                 else:
                     trie, i = suites.fresh(target), 0
                     for found in METHODS[name](trie, seed):
-                        while i < len(CALLS) and trie.counts.model_calls >= CALLS[i]:
-                            rows[seed, [i, i + 3]] = score(found, wanted, log_z, features)
+                        while i < len(budgets) and trie.counts.model_calls >= budgets[i]:
+                            rows[seed, [i, i + len(budgets)]] = score(found, wanted, log_z, features)
                             i += 1
-                        if i == len(CALLS):
+                        if i == len(budgets):
                             break
-            mean = np.array(
-                [column[~np.isnan(column)].mean() if not np.isnan(column).all() else np.nan for column in rows.T]
-            )
-            text = (
-                " / ".join(f"{v:.4f}" for v in mean[:3]),
-                " / ".join("  -   " if np.isnan(v) else f"{v:.4f}" for v in mean[3:]),
-            )
+            cells = [with_error(column[~np.isnan(column)]) for column in rows.T]
+            text = " / ".join(cells[: len(budgets)]), " / ".join(cells[len(budgets) :])
             base = f"   baseline {BASELINE[name][place]}" if place is not None and name in BASELINE else ""
             print(f"{name:30} {text[0]}   {text[1]}{base}", flush=True)
+
+
+def with_error(found: np.ndarray) -> str:
+    """The mean and its standard error."""
+    error = f" +- {found.std(ddof=1) / math.sqrt(len(found)):.4f}" if len(found) > 1 else ""
+    return f"{found.mean():.4f}{error}" if len(found) else "  -   "
 
 
 def worlds() -> Iterator[tuple[str, Any, Any, np.ndarray, float]]:
@@ -520,7 +524,7 @@ def awrs(seeds: int, only: Sequence[str]) -> None:
                 continue
             found, checks, seconds = one(q, accepted, n)
             print(f"Zipf({power}), alpha {alpha:<5} (mass {mass:.4f}) {name:14} checks {checks:7.2f}  {1e3 * seconds:7.2f} ms  "
-                  f"mean W / mass {found.mean() / mass:.3f}, relative sd {found.std() / mass:.3f}", flush=True)  # fmt: skip
+                  f"mean W / mass {with_error(found / mass)}, relative sd {found.std() / mass:.3f}", flush=True)  # fmt: skip
     texts, target = suites.t2_black_box("a", 6)
     z = sum(texts.values())
     print(f"\n## smc with a black-box check on T2a, at most 6 tokens, N=10, threshold .5, multinomial; Z = {z:.6f}")
@@ -680,10 +684,13 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--suites", nargs="*", default=(), help="of curves, intervals and model; default: all")
+    parser.add_argument("--calls", nargs="*", type=int, default=CALLS, help="model calls at which curves are measured")
+    parser.add_argument("--methods", nargs="*", default=(), help="rows of curves, by their names; default: all")
     args = parser.parse_args()
     for name in args.sections or SECTIONS:
         start = time.perf_counter()
-        SECTIONS[name](args.seeds, args.suites)
+        given = {"methods": args.methods, "budgets": args.calls} if name == "curves" else {}
+        SECTIONS[name](args.seeds, args.suites, **given)
         print(f"({name}: {time.perf_counter() - start:.0f} s)", flush=True)
 
 

@@ -12,6 +12,7 @@ import sampling_suites as suites
 import sampling_truth as truth
 
 from decoders.sampling.awrs import awrs, geometric, gumbel_order, recursive
+from decoders.sampling.registry import run
 from decoders.sampling.rejection import cars
 from decoders.sampling.smc import smc
 
@@ -91,6 +92,23 @@ def test_the_geometric_estimator_is_proper_for_every_token(max_accepts, max_reje
         assert values.sum(axis=1).var() / 0.37**2 == pytest.approx(variance, rel=0.06)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("max_accepts", "max_rejects"), [(2, None), (2, 3), (5, None)])
+def test_a_million_draws_of_the_geometric_estimator_are_proper_for_every_token(max_accepts, max_rejects):
+    rng, n = np.random.default_rng(2), 1_000_000
+    q = np.array([float(p) for p in P])
+    first, second = np.zeros(5), np.zeros(5)
+    for _ in range(n):
+        k, w = geometric(q, rng, lambda i: i in (1, 3), max_accepts, max_rejects)
+        if k is not None:
+            first[k] += w
+            second[k] += w * w
+    mean = first / n
+    error = np.sqrt((second / n - mean**2) / n) + 1e-12
+    assert np.all(np.abs(mean - np.array([0, 0.25, 0, 0.12, 0])) < 4 * error)
+    assert error.max() < 0.001
+
+
 def test_gumbel_order_continues_beyond_its_head():
     rng = np.random.default_rng(0)
     q = rng.dirichlet(np.ones(200))
@@ -126,6 +144,18 @@ def test_a_language_hidden_in_a_black_box_has_its_z_within_a_percent(options):
     if options.get("max_rejects") != 1:  # which is rejection, and needs no weights
         # control: draws without their weights
         assert truth.chi_square(suite.target, result.sequences[:2000]) > 10
+
+
+def test_checks_judge_what_look_ahead_proposes():
+    """The product of both weights is proper, and less of it is noise."""
+    texts, target = suites.t2_black_box("a", 4)
+    rng = np.random.default_rng(7)
+    trie = suites.fresh(target)
+    trie.expand_frontier(40)
+    found = [run("awrs", trie, 50, rng, look_ahead=True) for _ in range(80)]
+    assert suites.worst(np.array([suites.by_first(r) for r in found]), suites.wanted_by_first(texts)) < 4
+    plain = [awrs(trie, 50, rng) for _ in range(80)]
+    assert np.mean([r.ess for r in found]) > 1.5 * np.mean([r.ess for r in plain])
 
 
 def test_rejection_learns_the_black_box_exactly():

@@ -24,7 +24,7 @@ from decoders.sampling.rejection import cars, distinct, rejection
 from decoders.sampling.result import NO_MASS, SamplingError, student_quantile
 from decoders.sampling.smc import smc
 from decoders.sampling.target import Target
-from decoders.sampling.trie import lockstep, tilt
+from decoders.sampling.trie import Node, lockstep, tilt
 from decoders.sampling.values import LookAhead
 from decoders.toy import TableAutomaton, TableModel
 
@@ -50,6 +50,21 @@ def test_cars_is_exact_at_every_position(options):
         assert truth.chi_square(pairs, [(row[0], row[1]) for row in found]) < GATE
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"batch": 8}], ids=str)
+@pytest.mark.parametrize("seed", [10, 11, 12])
+def test_the_first_fifth_and_twentieth_samples_are_exact(seed, options):
+    """Of independent runs on T2a, where a run has learnt much between them; and a sample with the next one."""
+    suite, target = suites.t2("a", most=5)
+    found = ith(cars, target, (1, 5, 20), 1500, seed, **options)
+    for at in (1, 5, 20):
+        assert truth.chi_square(suite.target, [row[at - 1] for row in found]) < GATE
+    by_length = {n: sum(p for x, p in suite.target.items() if len(x) == n) for n in range(2, 7)}
+    pairs = {(a, b): by_length[a] * by_length[b] for a, b in itertools.product(by_length, repeat=2)}
+    for at in (1, 5, 19):
+        assert truth.chi_square(pairs, [(len(row[at - 1]), len(row[at])) for row in found]) < GATE
+
+
 def test_cars_and_rejection_are_exact_on_t2():
     suite, target = suites.t2("a")
     for sampler, n in ((cars, 4000), (rejection, 800)):
@@ -65,6 +80,9 @@ def test_first_finishers_and_repaired_tries_are_seen():
     """Controls: the first of 64 tries to finish instead of the first by index; a new mask applied within the try."""
     suite, target = suites.t2("a")
     rng = np.random.default_rng(2)
+    lengths = {n: sum(p for x, p in suite.target.items() if len(x) == n) for n in range(2, 10)}
+    honest = ith(cars, target, (1,), 250, 3, batch=32)
+    assert truth.chi_square(lengths, [len(row[0]) for row in honest]) < GATE
     finished = []
     for _ in range(400):
         trie = suites.fresh(target)
@@ -80,7 +98,6 @@ def test_first_finishers_and_repaired_tries_are_seen():
             lockstep(trie, [timed(walks.adaptive(trie, True, rng)) for _ in range(64)])
             trie.settle()
         finished.append(done[0])
-    lengths = {n: sum(p for x, p in suite.target.items() if len(x) == n) for n in range(2, 10)}
     assert truth.chi_square(lengths, [len(x) for x in finished]) > 5
     true = sum(len(x) * p for x, p in suite.target.items())
     assert np.mean([len(x) for x in finished]) < true - 0.3
@@ -113,11 +130,24 @@ def test_without_replacement_is_exact_in_order_and_not_independent():
     }  # fmt: skip
     found = ith(distinct, target, (2,), 3000, 4)
     assert truth.chi_square(pairs, [(row[0], row[1]) for row in found]) < GATE
+    named = distinct(suites.fresh(target), 3, np.random.default_rng(0))
+    assert named.law == "exact without replacement"
+    assert "not independent" in named.caution
     batched = ith(distinct, target, (2,), 2000, 4, batch=4)
     assert truth.chi_square(pairs, [(row[0], row[1]) for row in batched]) < GATE
     # control: reported as independent draws they fail
     full = ith(distinct, target, (12,), 300, 5)
     assert abs(truth.chi_square(suite.target, [x for row in full for x in row])) > GATE
+
+
+def test_the_text_that_draws_without_replacement_stand_for_is_an_exact_draw():
+    """It is the first. Control: one of them by weight, which the likelier texts win too often."""
+    suite, target = suites.t2("a", most=4)
+    rng = np.random.default_rng(6)
+    found = [distinct(suites.fresh(target), 5, rng) for _ in range(1200)]
+    assert truth.chi_square(suite.target, [r.sequences[r.choose(rng)] for r in found]) < GATE
+    weighed = [r.sequences[int(rng.choice(5, p=r.weights))] for r in found]
+    assert truth.chi_square(suite.target, weighed) > GATE
 
 
 def test_the_bracket_always_holds_and_closes():
@@ -253,9 +283,9 @@ def test_a_trie_that_forgets_keeps_the_law():
     rng = np.random.default_rng(6)
     found = []
     for _ in range(400):
-        trie = walks.PrefixTrie(target, max_entries=8)
+        trie = walks.PrefixTrie(target, max_bytes=4 * Node.size(2))
         found.append(cars(trie, 5, rng).sequences[4])
-        assert trie.entries <= 8
+        assert trie.bytes <= 4 * Node.size(2)
     assert truth.chi_square(suite.target, found) < GATE
     # texts below forgotten nodes are not taken out, and must not be counted twice
     rng = np.random.default_rng(7)
@@ -264,7 +294,7 @@ def test_a_trie_that_forgets_keeps_the_law():
 
 
 def forgetful(rng):
-    return lookahead(walks.PrefixTrie(suites.t1()[1], max_entries=8), 12, rng)
+    return lookahead(walks.PrefixTrie(suites.t1()[1], max_bytes=4 * Node.size(2)), 12, rng)
 
 
 def test_shortfalls_are_reported_and_never_filled_up():

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import constrain
 from constrain import cli
 from constrain.generator import Generator
 from decoders.processing import Sampling, penalise, truncate
-from decoders.sampling import SAMPLERS, Target
+from decoders.sampling import SAMPLERS, Expert, Target
 from decoders.sampling.model import ProcessedModel
 from decoders.sampling.texts import whole_text
 from decoders.toy import bigram, uniform
@@ -153,6 +154,12 @@ def test_checks_and_critics_read_texts():
     plain = generator.sample(PROMPT, "smc", 50, runs=20, max_tokens=4, seed=4)
     count = lambda r: sum(w * t.count("a") for t, w in r.marginal().items())  # noqa: E731
     assert count(liked) > count(plain) + 0.3
+    expert = Expert(ProcessedModel(bigram(5, 8), [1]), power=2.0)
+    product = generator.sample(PROMPT, "smc", 50, runs=4, max_tokens=4, critic_tokens=expert)
+    assert expert.model_calls > 4
+    again = [expert(x, True) for x in product.samples.sequences]
+    assert product.samples.log_weights - product.samples.log_prob != pytest.approx(np.zeros(len(again)))
+    assert product.samples.bracket[1] == math.inf  # the product's normaliser has no bound from one model
     assert whole_text("é".encode()[:1]) == ""
     assert whole_text("aé".encode()) == "aé"
 
@@ -282,6 +289,22 @@ def test_the_command_line_draws_samples(tmp_path, capsys):
     assert "log Z" in err
     assert (tmp_path / "p.html").exists()
     assert cli.main([*arguments, "other"]) == 2
+
+
+def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("transformers")
+    text = (Path(__file__).parents[2] / "docs" / "sampling.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(examples) >= 3
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "examples"}
+    for example in examples:
+        exec(compile(example, "docs/sampling.md", "exec", dont_inherit=True), names)
+    assert "log Z" in capsys.readouterr().out
+    assert (tmp_path / "run.html").exists()
+    assert names["top"].covered > 0.9
+    assert names["liked"].samples.log_z < names["found"].samples.log_z - 2  # every text has 30 bytes or more
+    assert names["both"].failure is None
 
 
 def test_targets_state_their_support():

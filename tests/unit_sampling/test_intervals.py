@@ -21,6 +21,8 @@ from decoders.sampling.result import (
     skewness,
     student_quantile,
 )
+from decoders.sampling.target import Target
+from decoders.toy import TableAutomaton, TableModel
 
 NONE = -math.inf
 
@@ -53,6 +55,19 @@ def test_ten_masked_draws_are_covered_more_often_than_by_student():
     student = np.mean([abs(math.expm1(log_z - r.log_z)) <= x for r, x in zip(found, reach, strict=True)])
     assert inside > 0.78
     assert student < inside - 0.2
+
+
+def test_equal_weights_say_nothing_of_their_error():
+    """A share of 1e-3 of the target that no draw has met is in no standard error: the bracket is what is known."""
+    rule = lambda prefix: [0.999, 0.001, 0.0] if not prefix else [0.0, 0.0, 1.0]  # noqa: E731
+    table = np.array([[1, 2, -1], [-1, -1, -1], [-1, -1, -1]])
+    target = Target(TableModel(3, rule), TableAutomaton(table, [1, 2], [2]), 1)
+    result = masked(suites.fresh(target), 20, np.random.default_rng(0))
+    assert result.stderr < 1e-12
+    assert result.interval() == result.bracket
+    assert result.bracket[0] <= 0.0 <= result.bracket[1]
+    result = run("smc", suites.fresh(target), 5, np.random.default_rng(0), runs=3)
+    assert result.interval() == result.bracket
 
 
 def test_quantiles_and_degrees_of_freedom():

@@ -11,7 +11,7 @@ import sampling_suites as suites
 from decoders.sampling.lookahead import lookahead
 from decoders.sampling.probes import Probes
 from decoders.sampling.target import Target
-from decoders.sampling.trie import PrefixTrie, tilt
+from decoders.sampling.trie import Node, PrefixTrie, tilt
 from decoders.toy import TableAutomaton, TableModel
 
 END = 3
@@ -67,7 +67,7 @@ def test_a_check_is_asked_in_place_of_the_model():
 
 
 def test_a_full_trie_is_probed_once():
-    trie = PrefixTrie(sharp(), max_entries=4)
+    trie = PrefixTrie(sharp(), max_bytes=Node.size(4))
     probes = Probes(trie, (masks,))
     probes.step()
     assert probes.full

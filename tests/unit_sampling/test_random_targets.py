@@ -24,11 +24,12 @@ from decoders.sampling.result import Samples
 from decoders.sampling.smc import smc
 from decoders.sampling.target import Target
 from decoders.sampling.trie import PrefixTrie
+from decoders.sampling.values import LookAhead
 from decoders.toy import FunctionModel, TableAutomaton
 
 Prefix = tuple[int, ...]
-awrs_module, lookahead_module, smc_module = (
-    importlib.import_module(f"decoders.sampling.{name}") for name in ("awrs", "lookahead", "smc")
+awrs_module, lookahead_module, smc_module, surrogate_module = (
+    importlib.import_module(f"decoders.sampling.{name}") for name in ("awrs", "lookahead", "smc", "surrogate")
 )
 PROMPT = (0, 1)
 
@@ -124,7 +125,7 @@ Draws = Callable[[PrefixTrie, np.random.Generator], Samples]
 
 def random_lookahead(rng: np.random.Generator) -> Draws:
     options = {
-        "kind": str(rng.choice(["unigram", "state", "bigram"])), "batch": int(rng.integers(1, 4)),
+        "kind": str(rng.choice(["unigram", "state", "bigram", "hmm"])), "batch": int(rng.integers(1, 4)),
         "defence": float(rng.uniform(0.02, 0.3)),
     }  # fmt: skip
     n = int(rng.integers(2, 7))
@@ -232,6 +233,43 @@ def test_control_without_the_estimates_of_rejection(monkeypatch, method):
     assert worst(estimates(world, method, 300, one=one), wanted) > 8
 
 
+class Cautious(TableAutomaton):
+    """An automaton whose distances are bounds only: with a budget it names one token that ends in time, and no other."""
+
+    def fill(self, state, row, budget=None):
+        found = super().fill(state, row, None)
+        if budget is not None:
+            allowed = [t for t in range(len(self.vocabulary)) if row[t >> 5] >> (t & 31) & 1]
+            row[:] = 0
+            if allowed:
+                row[allowed[0] >> 5] = 1 << (allowed[0] & 31)
+        return found
+
+
+@pytest.mark.parametrize("late", [math.log(0.1), -math.inf])
+def test_floors_keep_the_weights_proper_where_distances_are_bounds(monkeypatch, late):
+    """Texts that the automaton does not know to end in time still get draws. Control: without the floor they get none.
+
+    (The floor in use is lower than this one; what it misses most of the time would need millions of runs to be seen.)
+    """
+    assert math.isfinite(surrogate_module.LATE)
+    world = World(0, checked=False)
+    plain = world.target
+    target = Target(plain.model, Cautious(world.table, [world.final], [world.end]), plain.max_tokens, look_ahead=False)
+    assert target.graph.distance is None
+    monkeypatch.setattr(surrogate_module, "LATE", late)
+    rng = np.random.default_rng(1)
+    rows = []
+    for _ in range(300):
+        trie = PrefixTrie(target)
+        trie.expand_frontier(3)
+        ahead = LookAhead(trie)
+        result = smc(trie, 8, rng, twist=ahead.log_values)
+        rows.append(world.measured(masses(result, False)))
+    off = worst(np.array(rows), world.measured(world.texts))
+    assert off < 4.5 if late > -math.inf else off > 8
+
+
 def test_control_a_mixture_of_other_shares(monkeypatch):
     """Control: weights of a mixture in equal shares, which is not the one that drew."""
     world = World(6, checked=False)
@@ -255,14 +293,26 @@ def test_control_a_mixture_of_other_shares(monkeypatch):
 
 @pytest.mark.parametrize("seed", [37, 38])
 def test_each_draw_is_unbiased_where_some_runs_exhaust_the_language(seed):
-    """Exhausted runs replace their average by Z itself, so the results' mean is off; no draw's own estimate is."""
+    """Exhausted runs say Z itself, so that the mean of log_z's is off; no draw's own estimate is, nor log_z_unbiased."""
     world = World(seed)
     one = METHODS["lookahead"](np.random.default_rng([seed, 7]))
-    firsts, results = [], []
-    for i in range(250):
+    firsts, results, averaged = [], [], []
+    for i in range(400):
         result = one(PrefixTrie(world.target), np.random.default_rng([seed, 0, i]))
         firsts.append(math.exp(np.logaddexp(result.evidence.excess[0], result.evidence.known[0])))
         results.append(0.0 if result.log_z is None else math.exp(result.log_z))
+        averaged.append(math.exp(result.log_z_unbiased))
         assert result.stderr != 0.0 or result.log_z == pytest.approx(math.log(world.z))
     assert worst(np.array(firsts)[:, None], np.array([world.z])) < 3.5
     assert any(z == pytest.approx(world.z) for z in results)
+    assert worst(np.array(averaged)[:, None], np.array([world.z])) < 3.5
+    assert (
+        worst(np.array(results)[:, None], np.array([world.z])) > 4
+    )  # control: exact where exhausted, and no fair sample
+
+
+def test_later_coefficients_are_sums_of_powers():
+    later = lookahead_module._later
+    assert later(3, 7) == pytest.approx(sum(r**lookahead_module.GROWTH for r in range(4, 8)))
+    assert later(5, 5) == 0.0
+    assert later(2, 1_000_400) == pytest.approx(later(2, 500_000) + later(500_000, 1_000_400), rel=1e-12)

@@ -11,7 +11,7 @@ import sampling_truth as truth
 
 import constrain
 from decoders.sampling.arithmetic import arithmetic
-from decoders.sampling.control import controlled
+from decoders.sampling.control import _crossed, controlled
 from decoders.sampling.lookahead import lookahead
 from decoders.sampling.masked import asap, masked
 from decoders.sampling.mixture import Shares, fitted, mixed
@@ -89,7 +89,7 @@ def test_the_true_bigram_as_surrogate_has_no_variance():
     assert twisted.log_z == pytest.approx(math.log(suite.z), rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["unigram", "state", "bigram"])
+@pytest.mark.parametrize("kind", ["unigram", "state", "bigram", "hmm"])
 @pytest.mark.parametrize("replacement", [True, False])
 def test_look_ahead_is_unbiased(kind, replacement):
     suite, target = suites.t2("b")
@@ -294,3 +294,21 @@ def test_control_variates_are_unbiased_and_exact_for_a_true_surrogate():
     _, checked = suites.t1_black_box()
     with pytest.raises(constrain.UnsupportedFeature, match="check"):
         controlled(suites.fresh(checked), 10, rng)
+
+
+def test_the_coefficient_of_a_control_variate_comes_from_the_other_half():
+    """Six draws of w = 9 + x^2 with c = x, x exponential: fitted on the same draws the correction eats a part of w."""
+    rng = np.random.default_rng(3)
+
+    def same(w, c):
+        beta = ((w - w.mean()) * (c - c.mean())).mean() / c.var()
+        return float((w - beta * (c - 1.0)).mean())
+
+    crossed, fitted_on_itself = [], []
+    for _ in range(6000):
+        x = rng.standard_exponential(6)
+        w = 9.0 + x**2
+        crossed.append([math.exp(_crossed(np.log(w), np.log(x), 0.0, rng).log_z)])
+        fitted_on_itself.append([same(w, x)])
+    assert suites.worst(np.array(crossed), np.array([11.0])) < 4
+    assert suites.worst(np.array(fitted_on_itself), np.array([11.0])) > 6  # control
