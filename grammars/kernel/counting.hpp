@@ -19,7 +19,8 @@ class Values : public Heights {
   bool at_least_values(Id value, std::int64_t n) override {
     if (value == kAny) return true;
     const Record r = expand(value);
-    std::int64_t words = r[0] + r[1] + r[2];
+    std::int64_t words = 0;
+    for (Part p : {kNull, kTrueValue, kFalseValue}) words += part_satisfiable(record_id(value), p);
     if (words >= n) return true;
     if (r[kString] != RegexStore::kEmpty && has(spelled_, '"') && re.count_words(r[kString], n - words) >= n - words) return true;
     return unbounded(value, record_id(value), r) || member_varies(value, record_id(value), r, n);
