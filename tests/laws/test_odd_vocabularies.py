@@ -32,7 +32,7 @@ CASES = [
     (constrain.regex("(abc|ab|b|ca)+"), vocabulary(b"ab", b"c", b"abc", b"bab"), 1),
     (constrain.json_schema({"type": "array"}), vocabulary(*single("[]")), 1),
     (constrain.json_schema({"type": "array", "minItems": 1, "uniqueItems": True}), vocabulary(*single("[]1")), 1),
-    (constrain.json_schema({"type": "array", "items": {"type": ["boolean", "null"]}, "uniqueItems": True}), vocabulary(*single("[],false")), 1),
+    (constrain.json_schema({"items": {"type": ["boolean", "null"]}, "uniqueItems": True}), vocabulary(*single("[],false")), 1),
     (constrain.json_schema({"required": ["a"], "type": "object"}), vocabulary(*single('{}":a1'), b'{"a'), 1),
     (constrain.json_schema({"type": "string"}), vocabulary(*single('"abé'), b"\xc3", b"\xa9"), 0),
     (constrain.json_schema({"maxItems": 2, "type": "array"}, whitespace="pretty"), vocabulary(*single("[],1 "), b"\n"), 0),
