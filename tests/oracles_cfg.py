@@ -273,6 +273,12 @@ def full_match(pattern: str, text: str) -> bool:
     return re.fullmatch(pattern, text) is not None
 
 
+def next_tokens(automaton: constrain.TokenAutomaton, text: bytes) -> set[int]:
+    """The tokens after which `text` is viable still, each found by reading the whole from the start."""
+    tokens = enumerate(automaton.vocabulary.tokens)
+    return {i for i, t in tokens if t is not None and automaton.viable(text + t) == len(text) + len(t)}
+
+
 def texts(alphabet: str, most: int) -> Iterator[str]:
     """Every text of at most `most` characters, the shortest first."""
     for n in range(most + 1):

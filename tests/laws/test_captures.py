@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 from oracles_captures import DelimitedRules, random_delimited
-from oracles_cfg import texts
+from oracles_cfg import next_tokens, texts
 
 import constrain
 
@@ -48,11 +48,7 @@ def state(automaton: constrain.TokenAutomaton, rules: DelimitedRules, longest: b
     assert rules.accepts(whole, longest), (rules, longest, text, whole)
     mask = matcher.mask()
     got = set(np.flatnonzero(mask).tolist())
-    want = {
-        i
-        for i, t in enumerate(vocabulary.tokens)
-        if t is not None and automaton.viable(text.encode() + t) == len(text) + len(t)
-    }
+    want = next_tokens(automaton, text.encode())
     if rules.accepts(text, longest):
         want.update(vocabulary.eos_token_ids)
     assert got == want, (rules, longest, text, got, want)

@@ -16,6 +16,7 @@ import pytest
 from oracles_cfg import (
     Interrupted,
     Rules,
+    next_tokens,
     random_fields,
     random_interrupted,
     random_pattern,
@@ -88,11 +89,7 @@ def state(automaton, rules: Rules | Both | Interrupted, longest: bool, text: str
     assert rules.accepts(whole, longest), (rules, longest, text, whole)
     matcher.fill_mask(row)
     got = set(np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")).tolist())
-    want = {
-        i
-        for i, t in enumerate(vocabulary.tokens)
-        if t is not None and automaton.viable(text.encode() + t) == len(text) + len(t)
-    }
+    want = next_tokens(automaton, text.encode())
     if rules.accepts(text, longest):
         want.update(vocabulary.eos_token_ids)
     assert got == want, (rules, longest, text, got, want)
