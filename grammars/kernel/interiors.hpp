@@ -216,8 +216,7 @@ class Interiors {
     const TrieView& t = decoded.all;
     auto offer = [&](std::int32_t first, std::int32_t last, std::int64_t rest) {
       for (std::int32_t k = first; k < last; ++k) {
-        std::int64_t n = rest;
-        for (char b : decoded.text(t.tokens[k])) n += (static_cast<unsigned char>(b) & 0xC0) != 0x80;
+        const std::int64_t n = rest + utf8::characters(decoded.text(t.tokens[k]));
         if (n > kFewCharacters) out.large.emplace_back(n, t.tokens[k]);
       }
     };
@@ -233,7 +232,7 @@ class Interiors {
         i = t.end[i];
         continue;
       }
-      std::int64_t characters = stack.back().characters + ((b & 0xC0) != 0x80), rest = v_.re.distance(next);
+      std::int64_t characters = stack.back().characters + utf8::begins(static_cast<char>(b)), rest = v_.re.distance(next);
       bool below = t.end[i] - i > kWorthwhile && (decoded.subtree_signature[i] & ~v_.re.language_of(next).loops(v_.re.state_of(next))) == 0;
       std::int64_t most = characters + rest + (below ? decoded.subtree_characters[i] : 0);
       if (most > kFewCharacters) offer(t.first[i], t.first[below ? t.end[i] : i + 1], rest);
@@ -419,11 +418,7 @@ class Interiors {
   // Of a counter of characters: what its loose form allows, but for the tokens that hold more of them.
   void cut_longer(Id q, bool raw, const RegexStore::Loose& loose, Row& out, std::vector<std::int32_t>& exits) {
     const Interior& base = interior(loose.base, raw);
-    auto fits = [&](std::string_view text) {
-      std::int32_t characters = 0;
-      for (char b : text) characters += (static_cast<unsigned char>(b) & 0xC0) != 0x80;
-      return characters <= loose.characters;
-    };
+    auto fits = [&](std::string_view text) { return utf8::characters(text) <= loose.characters; };
     // an escape is one character, whatever it looks like
     auto stays = [&](std::string_view text) {
       if (fits(text)) return true;
@@ -492,7 +487,7 @@ class Interiors {
       Id at = stack.back().q;
       ++visited;
       int b = t.byte[i];
-      const std::int32_t characters = stack.back().characters + ((b & 0xC0) != 0x80);
+      const std::int32_t characters = stack.back().characters + utf8::begins(static_cast<char>(b));
       if (loose && characters + trie_.subtree_characters[i] <= loose->characters) {
         as_base(i);
         i = t.end[i];

@@ -190,7 +190,6 @@ class NumberMachine {
     Id goal = FormulaStore::kTrue;
     std::vector<Id> tracked;
     bool plain = false, negative = false, nonzero = false, exponent_negative = false;
-    bool spelled = false;  // while liveness is searched: does the goal ask how the number is spelled?
     int phase = Start, digits = 0;
     Id p = 0, k = 0, z = 0, e = 0, exponent_digits = 0;
     Id n = 0;  // digits from the first to the last non-zero one
@@ -514,10 +513,10 @@ class NumberMachine {
   }
 
   // ------------------------------------------------------------------ liveness before the exponent
-  // While an exponent may still come, where the point stands does not matter, but to a goal that asks for an integer's spelling: the
-  // text can go on iff some number whose
-  // digits begin with those read satisfies the goal. Searched over digit strings, with the power of ten left free;
-  // appending digits is cut where they can no longer change a comparison or reach a multiple.
+  // While an exponent may still come, where the point stands does not matter, but to a goal that asks for an integer's spelling:
+  // the text can go on iff some number whose digits begin with those read satisfies the goal (number_liveness.hpp).
+  class ValueSearch;
+  bool some_value(const State& s);
   struct Digits {
     bool nonzero;
     Id n, z;
@@ -527,19 +526,16 @@ class NumberMachine {
   bool value_live(const State& s) {
     if (s.goal == FormulaStore::kTrue) return true;
     if (s.phase >= Exponent) return some_exponent(s);
-    if (s.plain) return true;
+    if (s.plain) return some_value(s);
     std::vector<Id> memo_key{s.goal, s.n, s.z, s.nonzero + 2 * s.negative + 4 * (s.phase == Start)};
-    const bool spelled = asks_spelling(s.goal);
-    if (spelled) memo_key.insert(memo_key.end(), {s.phase, s.p});
+    if (asks_spelling(s.goal)) memo_key.insert(memo_key.end(), {s.phase, s.p});
     memo_key.insert(memo_key.end(), s.cmp.begin(), s.cmp.end());
     for (std::uint64_t r : s.rem) memo_key.push_back(static_cast<Id>(r)), memo_key.push_back(static_cast<Id>(r >> 32));
     Id key = value_keys_.add(memo_key);
     auto memo = value_live_.find(key);
     if (memo == value_live_.end()) {
       bool live = false;
-      State x = s;
-      x.spelled = spelled;
-      Meter::Cost cost = meter_.once([&] { live = reaches_threshold(x) || reaches_residue(x) || search_digits(x); });
+      Meter::Cost cost = meter_.once([&] { live = some_value(s); });
       memo = value_live_.emplace(key, std::pair(live, cost)).first;
     }
     meter_.pay(memo->second.second);
@@ -580,79 +576,6 @@ class NumberMachine {
     }
     return negative ? exponent_limit_ + 1 : -1;
   }
-  // Does a threshold that begins with the digits read satisfy the goal? May say no.
-  bool reaches_threshold(const State& s) {
-    for (std::size_t i = 0; i < s.cmp.size(); ++i) {
-      const Threshold& t = thresholds_[s.thresholds[i]];
-      if (s.cmp[i] < 0 || t.digits.empty()) continue;
-      Digits d = digits_of(s);
-      for (std::size_t k = static_cast<std::size_t>(s.cmp[i]); k < t.digits.size(); ++k) meter_.charge(), d = append(s, d, t.digits[k] - '0');
-      if (some_power(s, d, Range{t.p, t.p})) return true;
-    }
-    return false;
-  }
-  // Do the least few digits that make a multiple satisfy the goal? Finds most of what lives without a search through the residues;
-  // may say no.
-  bool reaches_residue(const State& s) {
-    for (std::size_t j = 0; j < s.moduli.size(); ++j) {
-      const std::uint64_t c = moduli_[s.moduli[j]].c;
-      std::uint64_t width = 1;
-      for (int k = 0; k < 19 && width <= c * 10; ++k, width *= 10) {
-        const std::uint64_t rest = times_power(s.rem[j], (s.nonzero ? s.z : 0) + k, c);
-        for (std::uint64_t x = s.nonzero ? (c - rest) % c : c, tries = 0; x < width && tries < 2; x += c, ++tries) {
-          std::string digits = k ? std::to_string(x) : std::string();
-          if (s.nonzero) digits.insert(0, static_cast<std::size_t>(k) - digits.size(), '0');
-          Digits d = digits_of(s);
-          for (char digit : digits) meter_.charge(), d = append(s, d, digit - '0');
-          if (some_power(s, d, power_range(s, d))) return true;
-        }
-      }
-    }
-    return false;
-  }
-  bool search_digits(const State& s) {
-    std::vector<Digits> queue{digits_of(s)};
-    ListStore seen;
-    const std::int64_t most = digit_span(s) + queue[0].z, useful = useful_digits(s);
-    for (std::size_t i = 0; i < queue.size(); ++i) {
-      Digits d = queue[i];
-      if (some_power(s, d, power_range(s, d))) return true;
-      bool open = d.n + d.z < useful;
-      for (Id c : d.cmp) open |= c >= 0;
-      if (d.nonzero && (!open || d.n + d.z >= most)) continue;
-      for (int digit = d.nonzero ? 0 : 1; digit < 10; ++digit) {
-        meter_.charge();
-        Digits next = append(s, d, digit);
-        std::vector<Id> key{next.n, next.z};
-        key.insert(key.end(), next.cmp.begin(), next.cmp.end());
-        for (std::uint64_t r : next.rem) key.push_back(static_cast<Id>(r)), key.push_back(static_cast<Id>(r >> 32));
-        std::size_t before = seen.count();
-        if (seen.add(key) >= static_cast<Id>(before)) queue.push_back(std::move(next));
-      }
-    }
-    return false;
-  }
-  // Digits among which multiples may be found: where values beyond all thresholds do not satisfy the goal, a number with more
-  // digits than one between them has up to the least place of a modulus is a multiple of none.
-  std::int64_t useful_digits(const State& s) {
-    if (s.moduli.empty()) return 0;
-    std::int64_t top = INT64_MIN, least = INT64_MAX;
-    for (Id t : s.thresholds) top = std::max(top, thresholds_[t].p);
-    for (Id m : s.moduli) least = std::min(least, moduli_[m].s);
-    if (s.thresholds.empty()) return INT64_MAX;
-    State x = s;
-    x.nonzero = true, x.phase = Fraction, x.p = static_cast<Id>(top + 1);
-    for (int negative = 0; negative <= 1; ++negative) {
-      if (s.phase != Start && (negative != 0) != s.negative) continue;
-      x.negative = negative;
-      auto far = [&](Id l) {
-        if (formulas_[l].atom == Atom::Multiple || formulas_[l].atom == Atom::Integral) return l;
-        return decided(x, l, true) ? FormulaStore::kTrue : FormulaStore::kFalse;
-      };
-      if (formulas_.map(s.goal, far) != FormulaStore::kFalse) return INT64_MAX;
-    }
-    return top - least + 1;
-  }
   std::int64_t digit_span(const State& s) const {
     std::int64_t span = std::max<std::int64_t>(2, s.n);  // more digits than those read may be needed to reach a residue
     for (Id t : s.thresholds) {
@@ -690,37 +613,12 @@ class NumberMachine {
     return std::max(twos, fives) + 1;
   }
   static Digits digits_of(const State& s) { return {s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem}; }
-  // The least power of ten of the first digit at which these are digits of an integer: as many follow as were read and appended.
-  static std::int64_t integer_power(const State& s, const Digits& d) {
-    if (s.thresholds.empty()) return d.n - 1 + d.z;
-    return (s.nonzero ? s.p : -1) + d.n + d.z - s.n - (s.nonzero ? s.z : 0);
-  }
   // The powers of ten of the first digit between which a comparison or a multiple may turn.
-  Range power_range(const State& s, const Digits& d) const {
-    Range out{0, s.spelled && s.phase < Point && d.nonzero ? std::max<std::int64_t>(0, integer_power(s, d)) : 0};
+  Range power_range(const State& s) const {
+    Range out{0, 0};
     for (Id t : s.thresholds) out.lo = std::min(out.lo, thresholds_[t].p - 1), out.hi = std::max(out.hi, thresholds_[t].p + 1);
-    for (Id m : s.moduli) out.lo = std::min(out.lo, d.n - 2 + moduli_[m].s), out.hi = std::max(out.hi, d.n + moduli_[m].s + tens(moduli_[m].c));
+    for (Id m : s.moduli) out.lo = std::min(out.lo, s.n - 2 + moduli_[m].s), out.hi = std::max(out.hi, s.n + moduli_[m].s + tens(moduli_[m].c));
     return out;
-  }
-  // Is there a power of ten in the range with which these digits satisfy the goal?
-  bool some_power(const State& s, const Digits& d, Range powers) {
-    State x = s;
-    x.nonzero = d.nonzero, x.cmp = d.cmp, x.rem = d.rem, x.k = 0, x.e = 0;
-    for (int negative = 0; negative <= 1; ++negative) {
-      if (s.phase != Start && (negative != 0) != s.negative) continue;
-      x.negative = negative;
-      for (std::int64_t p = powers.lo; p <= powers.hi; ++p) {
-        meter_.charge(1 + static_cast<std::int64_t>(s.cmp.size() + s.rem.size()) / 4);
-        x.p = static_cast<Id>(p);
-        x.z = static_cast<Id>(p - (d.n - 1));  // M' * 10**z has its first digit at 10**p
-        // written as an integer, or with a fraction or an exponent
-        const bool whole = s.spelled && s.phase < Point && (d.nonzero ? s.phase != Zero && p >= integer_power(s, d) : s.phase != Integer);
-        for (int phase : {Integer, Fraction})
-          if (x.phase = phase; (phase == Fraction || whole) && evaluate(x, s.goal)) return true;
-        if (!d.nonzero) break;
-      }
-    }
-    return false;
   }
 
   // Residues of a large modulus are too many to search. Some k digits more make a multiple: the least k whose numbers of
@@ -835,17 +733,17 @@ class NumberMachine {
       if (Id id = order[end].id; distances_[id] == kUnknown) distances_[id] = best - order[end].depth, constructed_.insert(id);
     return best;
   }
-  // Can every value whose digits begin with those read be spelled from here: with any exponent and within the limits on digits?
+  // Can every value whose digits begin with those read be spelled from here: with any exponent, or plainly, and within the limits on digits?
   // Then `lives` is exact. May say no where the limits are near.
   bool spells_values(Id id) {
-    if (phases_[id] >= Exponent || !(has(alphabet_, 'e') || has(alphabet_, 'E'))) return false;
+    if (phases_[id] >= Exponent) return false;
     for (char c : std::string_view("-.0123456789"))
       if (!has(alphabet_, c)) return false;
-    State s = unpack(id);
-    if (s.plain) return false;
-    s.spelled = asks_spelling(s.goal);
-    const Range powers = power_range(s, digits_of(s));
-    const std::int64_t digits = s.digits + digit_span(s) + std::max(std::abs(powers.lo), std::abs(powers.hi)) + 64;
+    const State s = unpack(id);
+    if (!s.plain && !has(alphabet_, 'e') && !has(alphabet_, 'E')) return false;
+    const Range powers = power_range(s);
+    const std::int64_t digits =
+        s.digits + digit_span(s) + std::max(std::abs(powers.lo), std::abs(powers.hi)) + static_cast<std::int64_t>(s.moduli.size()) + 64;
     std::int64_t most = 1;
     for (int i = 0; i < exponent_limit_; ++i) most *= 10;
     return digits <= digit_limit_ && digits < most;
@@ -887,3 +785,5 @@ class NumberMachine {
 };
 
 }  // namespace constrain
+
+#include "number_liveness.hpp"

@@ -453,7 +453,6 @@ class RegexStore {
   };
   std::optional<Loose> loosened(Id r, std::int32_t few);
 
-
  private:
   static constexpr std::int32_t kNotYet = -2;
   static constexpr std::uint16_t kHeavy = 16;  // a derivative of so many parts counts one

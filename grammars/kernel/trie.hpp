@@ -189,11 +189,7 @@ class Trie {
   }
   void sort_by_characters(std::vector<std::int32_t>&& tokens) {
     std::vector<std::vector<std::int32_t>> of(static_cast<std::size_t>(longest) + 1);
-    for (std::int32_t t : tokens) {
-      std::size_t characters = 0;
-      for (char b : text(t)) characters += (static_cast<unsigned char>(b) & 0xC0) != 0x80;
-      of[characters].push_back(t);
-    }
+    for (std::int32_t t : tokens) of[static_cast<std::size_t>(utf8::characters(text(t)))].push_back(t);
     for (auto it = of.rbegin(); it != of.rend(); ++it) by_characters_.insert(by_characters_.end(), it->begin(), it->end());
   }
   std::string data_;

@@ -14,6 +14,10 @@ inline int encode(std::uint32_t c, unsigned char* out) {
   return out[0] = 0xF0 | (c >> 18), out[1] = 0x80 | ((c >> 12) & 63), out[2] = 0x80 | ((c >> 6) & 63), out[3] = 0x80 | (c & 63), 4;
 }
 
+// Does a byte begin a character, and how many characters begin in `s`?
+inline bool begins(char b) { return (static_cast<unsigned char>(b) & 0xC0) != 0x80; }
+inline std::int32_t characters(std::string_view s) { return static_cast<std::int32_t>(std::count_if(s.begin(), s.end(), begins)); }
+
 // Is `s` the encoding of code points, surrogates excepted? Shortest forms only.
 inline bool valid(std::string_view s) {
   for (std::size_t i = 0; i < s.size();) {
