@@ -11,9 +11,9 @@
 // M' * 10**(z - k + e - s).
 //
 // Spellings: "json" (every spelling of RFC 8259) or "plain" (no exponent, no trailing fraction zero, no "-0").
-// Exact within the limits on digits. Cost: O(thresholds + moduli) a step, memoised; liveness is a charged
-// breadth-first search over residuals, left out where every value can be spelled and a first guess is
-// one of them. Not thread-safe.
+// Exact within the limits on digits. Cost: O(thresholds + moduli) a step, memoised; liveness and shortest completions by arithmetic
+// (number_liveness.hpp), but for vocabularies that lack a digit and near the limits on digits: there residuals are searched breadth
+// first. Charged. Not thread-safe.
 #pragma once
 #include <array>
 #include <string>
@@ -142,11 +142,10 @@ class NumberMachine {
     s.goal = formulas_.conjunction(parts);
     return settle(std::move(s));
   }
-  // Bytes of a shortest completion, -1 if there is none. (Where residues are too many to search: of one that is found.)
+  // Bytes of a shortest completion, -1 if there is none.
   std::int64_t distance(Id id) {
     if (distances_[id] == kUnknown) {
-      Meter::Cost cost = meter_.once([&] { search(id); });
-      if (!constructed_.count(id)) costs_[id] = cost;
+      costs_[id] = meter_.once([&] { search(id); });
     }
     meter_.pay(costs_[id]);
     return distances_[id];
@@ -517,6 +516,7 @@ class NumberMachine {
   // the text can go on iff some number whose digits begin with those read satisfies the goal (number_liveness.hpp).
   class ValueSearch;
   bool some_value(const State& s);
+  std::int64_t shortest(const State& s);
   struct Digits {
     bool nonzero;
     Id n, z;
@@ -576,16 +576,6 @@ class NumberMachine {
     }
     return negative ? exponent_limit_ + 1 : -1;
   }
-  std::int64_t digit_span(const State& s) const {
-    std::int64_t span = std::max<std::int64_t>(2, s.n);  // more digits than those read may be needed to reach a residue
-    for (Id t : s.thresholds) {
-      span = std::max<std::int64_t>(span, static_cast<std::int64_t>(thresholds_[t].digits.size()) + 2);
-      for (Id m : s.moduli) span = std::max(span, thresholds_[t].p - moduli_[m].s + 3);
-    }
-    for (Id m : s.moduli)
-      for (std::uint64_t c = moduli_[m].c; c; c /= 10) ++span;
-    return std::min<std::int64_t>(span, 2 * digit_limit_);
-  }
   Digits append(const State& s, const Digits& d, int digit) const {
     Digits next = d;
     next.nonzero = true;
@@ -613,57 +603,6 @@ class NumberMachine {
     return std::max(twos, fives) + 1;
   }
   static Digits digits_of(const State& s) { return {s.nonzero, s.n, s.nonzero ? s.z : 0, s.cmp, s.rem}; }
-  // The powers of ten of the first digit between which a comparison or a multiple may turn.
-  Range power_range(const State& s) const {
-    Range out{0, 0};
-    for (Id t : s.thresholds) out.lo = std::min(out.lo, thresholds_[t].p - 1), out.hi = std::max(out.hi, thresholds_[t].p + 1);
-    for (Id m : s.moduli) out.lo = std::min(out.lo, s.n - 2 + moduli_[m].s), out.hi = std::max(out.hi, s.n + moduli_[m].s + tens(moduli_[m].c));
-    return out;
-  }
-
-  // Residues of a large modulus are too many to search. Some k digits more make a multiple: the least k whose numbers of
-  // k digits reach the residue. Tried first, as a witness; where it is refused (by a bound) the search goes on, except
-  // that plain fractions, which can take few digits more, are tried out. True if the distance of `root` is known.
-  bool construct(Id root) {
-    const State s = unpack(root);
-    if (s.phase >= Exponent) return false;
-    bool fraction = s.phase == Zero || s.phase == Point || s.phase == Fraction;
-    std::int64_t after_point = s.phase == Fraction && s.nonzero ? s.n - 1 + s.z - s.p : 0;
-    const int large = large_modulus(s);
-    if (large < 0) return false;
-    const Modulus& m = moduli_[s.moduli[static_cast<std::size_t>(large)]];
-    std::string lead = s.phase == Start && step(root, '1') == kDead ? "-" : s.phase == Zero ? "." : "";
-    unsigned __int128 width = 1;
-    for (int k = 0; k < 20; ++k, width *= 10) {
-      // plain: the digits end k after those read; else an exponent moves the point behind them
-      std::int64_t places = s.plain && s.phase == Fraction && s.nonzero ? after_point + k : 0;
-      if (places > 0 && places > -m.s) return false;
-      std::uint64_t c = reduced(m.c, -m.s - places);
-      std::uint64_t rest = times_power(times_power(s.rem[static_cast<std::size_t>(large)] % c, s.z, c), k, c);
-      int tries = 0;
-      for (unsigned __int128 x = s.nonzero ? (c - rest) % c : c; x < width && tries < 40; x += c, ++tries) {
-        std::string digits = k ? std::to_string(static_cast<std::uint64_t>(x)) : std::string();
-        if (s.nonzero || fraction) digits.insert(0, static_cast<std::size_t>(k) - digits.size(), '0');
-        std::int64_t shift = fraction ? after_point + k + (s.nonzero ? 0 : digit_limit_) : std::max<std::int64_t>(m.s, 0);
-        std::string zeros(static_cast<std::size_t>(std::min<std::int64_t>(std::max<std::int64_t>(m.s, 0), digit_limit_)), '0');
-        std::string power = std::to_string(shift);
-        if (learn_path(root, lead + digits) || learn_path(root, lead + digits + zeros)) return true;
-        if (!s.plain && (learn_path(root, lead + digits + "e" + power) || learn_path(root, lead + digits + "E" + power))) return true;
-      }
-    }
-    return false;
-  }
-  // The place of the one modulus with residues beyond a search, or -1 if none or several are.
-  int large_modulus(const State& s) const {
-    static constexpr std::uint64_t kFew = 4096;
-    int large = -1;
-    for (std::size_t j = 0; j < s.moduli.size(); ++j)
-      if (moduli_[s.moduli[j]].c > kFew) {
-        if (large >= 0) return -1;
-        large = static_cast<int>(j);
-      }
-    return large;
-  }
   // c without what it shares with 10**j.
   static std::uint64_t reduced(std::uint64_t c, std::int64_t j) {
     for (; j > 0; --j) {
@@ -673,65 +612,33 @@ class NumberMachine {
     }
     return c;
   }
-  // If `text` leads to acceptance, the residuals on the way learn their distances.
-  bool learn_path(Id root, const std::string& text) {
-    std::vector<Id> path{root};
-    for (char b : text) {
-      if (!has(alphabet_, static_cast<unsigned char>(b))) return false;
-      if (accepts(path.back())) break;
-      path.push_back(step(path.back(), b));
-      if (path.back() == kDead) return false;
-    }
-    if (!accepts(path.back())) return false;
-    std::int64_t left = 0;
-    for (std::size_t i = path.size(); i-- > 0; ++left) {
-      if (distances_[path[i]] >= 0) left = distances_[path[i]];
-      else distances_[path[i]] = left, constructed_.insert(path[i]);
-    }
-    return true;
-  }
-
-  // What is learnt is about `root` alone, so that it costs the same whatever was searched before; but for `construct`, whose
-  // completions are cheap to find.
   void search(Id root) {
-    std::int64_t found = -1;  // stays so only near the limits on digits
+    std::int64_t found = -1;
     if (accepts(root)) found = 0;
-    else if (construct(root)) return;
     else if (direct(root)) found = exponent_bytes(unpack(root));
-    else if (lives(root)) found = nearest(root);
+    else if (lives(root)) found = spells_values(root) ? shortest(unpack(root)) : nearest(root);
     distances_[root] = found;
   }
   // Bytes to the nearest accepting residual, breadth first: each residual on the way is met and paid for once, however many
-  // ways lead to it, and what the memory of a new one costs is in the price. Where completions are constructed, one that is known ends the
-  // search, and all that are on the way learn theirs, so that each is a byte nearer than the one before.
+  // ways lead to it, and what the memory of a new one costs is in the price. Where some digits are not spelled or the limits are near.
   std::int64_t nearest(Id root) {
-    struct Met {
-      Id id;
-      std::int64_t depth;
-      std::size_t from;
-    };
     const std::string_view bytes = has(alphabet_, 'e') ? "+-.0123456789e" : "+-.0123456789E";
-    const bool shares = large_modulus(unpack(root)) >= 0;
-    std::vector<Met> order{{root, 0, 0}};
+    std::vector<std::pair<Id, std::int64_t>> order{{root, 0}};
     std::unordered_set<Id> met{root};
     std::int64_t best = INT64_MAX;
-    std::size_t end = 0;
-    for (std::size_t i = 0; i < order.size() && order[i].depth < best; ++i) {
-      const auto [id, depth, from] = order[i];
+    for (std::size_t i = 0; i < order.size() && order[i].second < best; ++i) {
+      const auto [id, depth] = order[i];
       meter_.charge(40);
-      const bool known = accepts(id) || direct(id) || (shares && distances_[id] >= 0);
-      const std::int64_t left = known ? distance(id) : -1;
-      if (left >= 0 && depth + left < best) best = depth + left, end = i;
-      if (known) continue;
+      if (accepts(id) || direct(id)) {
+        if (std::int64_t left = distance(id); left >= 0) best = std::min(best, depth + left);
+        continue;
+      }
       for (char c : bytes) {
         Id next = step(id, c);
-        if (next != kDead && met.insert(next).second && lives(next)) order.push_back({next, depth + 1, i});
+        if (next != kDead && met.insert(next).second && lives(next)) order.emplace_back(next, depth + 1);
       }
     }
-    if (best == INT64_MAX) return -1;
-    for (; shares && end; end = order[end].from)
-      if (Id id = order[end].id; distances_[id] == kUnknown) distances_[id] = best - order[end].depth, constructed_.insert(id);
-    return best;
+    return best == INT64_MAX ? -1 : best;
   }
   // Can every value whose digits begin with those read be spelled from here: with any exponent, or plainly, and within the limits on digits?
   // Then `lives` is exact. May say no where the limits are near.
@@ -741,9 +648,12 @@ class NumberMachine {
       if (!has(alphabet_, c)) return false;
     const State s = unpack(id);
     if (!s.plain && !has(alphabet_, 'e') && !has(alphabet_, 'E')) return false;
-    const Range powers = power_range(s);
-    const std::int64_t digits =
-        s.digits + digit_span(s) + std::max(std::abs(powers.lo), std::abs(powers.hi)) + static_cast<std::int64_t>(s.moduli.size()) + 64;
+    std::int64_t places = 0, digits = s.digits + 16 + static_cast<std::int64_t>(s.moduli.size());
+    for (Id t : s.thresholds) places = std::max(places, std::abs(thresholds_[t].p) + static_cast<std::int64_t>(thresholds_[t].digits.size()));
+    for (Id m : s.moduli) digits += static_cast<std::int64_t>(std::to_string(moduli_[m].c).size());
+    digits += places;
+    for (places = 0; Id m : s.moduli) places = std::max(places, std::abs(moduli_[m].s));
+    digits += 2 * places;
     std::int64_t most = 1;
     for (int i = 0; i < exponent_limit_; ++i) most *= 10;
     return digits <= digit_limit_ && digits < most;
@@ -777,7 +687,6 @@ class NumberMachine {
   std::vector<std::int64_t> distances_;
   std::vector<Meter::Cost> costs_, lives_;  // of a distance; of liveness before the exponent
   std::vector<std::int8_t> lives_known_, phases_;
-  std::unordered_set<Id> constructed_;
   std::vector<std::int8_t> accepts_, alive_;  // -1: not known
   std::vector<Meter::Cost> alive_costs_;
   ListStore value_keys_;

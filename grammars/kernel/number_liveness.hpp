@@ -13,8 +13,13 @@
 // (Kanold, 1967): the first 2**n multiples in the interval decide. Where an interval holds as many, its w decides for all greater ones.
 // Every number found is judged by the whole formula, hence yes is right in any case; no rests on the argument above.
 //
-// Cost: (places of thresholds + 1) * branches of the formula * digits of c, for few moduli 1 to 50 us. Charged: a unit a digit of a
-// number tried and an operand of a formula. What depends on the order of a formula's operands is chosen by content.
+// Shortest completions are found by the same question, asked of one shape of text after the other (`Shape`): so many digits more before
+// and after a point, an exponent of so many bytes. That no digit stands below a place 10**t asks for a multiple of 10**t as well.
+// Where an exponent fixes how many digits follow but not their places, they repeat once 10**t has the factors 2 and 5 of all moduli.
+//
+// Cost: (places of thresholds + 1) * branches of the formula * digits of c, for few moduli 1 to 50 us; a shortest completion of n bytes
+// asks up to n * n times. Charged: a unit a digit of a number tried and an operand of a formula. What depends on the order
+// of a formula's operands is chosen by content.
 #pragma once
 #include <map>
 #include <optional>
@@ -75,7 +80,7 @@ class NumberMachine::ValueSearch {
  public:
   // `s` before its exponent.
   ValueSearch(NumberMachine& machine, const State& s) : machine_(machine), s_(s), read_(digits_of(s)), first_(s.nonzero ? "" : "1") {
-    for (Id m : s.moduli) least_ = std::min(least_, machine.moduli_[m].s);
+    for (Id m : s.moduli) least_ = std::min(least_, machine.moduli_[m].s), most_ = std::max(most_, machine.moduli_[m].s);
     before_ = !s.nonzero ? -1 : s.phase == Integer ? s.p : s.plain ? s.p + s.k : s.n + s.z - 1;
     if (!s.plain || s.phase <= Minus) return;
     if (s.phase == Integer) lo_ = 0;
@@ -84,17 +89,26 @@ class NumberMachine::ValueSearch {
   }
 
   bool found() {
-    if (zero()) return true;
-    for (int negative = 0; negative <= 1; ++negative) {
-      if (s_.phase != Start && (negative != 0) != s_.negative) continue;
-      negative_ = negative;
-      if (signed_found()) return true;
+    if (zero(true) || zero(false)) return true;
+    return each_sign([&] { return signed_found(); });
+  }
+  // Bytes of a shortest completion; one exists, all its digits and exponents are spelled and within the limits.
+  std::int64_t shortest() {
+    for (std::int64_t bytes = 1;; ++bytes) {
+      if ((bytes == zero_bytes(true) && zero(true)) || (bytes == zero_bytes(false) && zero(false))) return bytes;
+      if (each_sign([&] { return completes(bytes - (s_.phase == Start && negative_)); })) return bytes;
     }
-    return false;
   }
 
  private:
   static constexpr std::int64_t kFar = std::int64_t{1} << 40;
+  // Texts that are asked for: where the digits read may stand, and those below.
+  struct Shape {
+    std::int64_t lo, hi;   // of w
+    std::int64_t last;     // the least place of a digit, or how many follow those read
+    bool relative, whole;  // is it the latter? Spelled as an integer?
+    std::int64_t place(std::int64_t w) const { return relative ? w - last : last; }
+  };
   using Bound = std::optional<std::string>;  // digits after those read; none: their end
   struct Branch {
     Id formula;
@@ -103,6 +117,15 @@ class NumberMachine::ValueSearch {
     bool whole = false;
   };
 
+  template <class F>
+  bool each_sign(F&& found) {
+    for (int negative = 0; negative <= 1; ++negative) {
+      if (s_.phase != Start && (negative != 0) != s_.negative) continue;
+      negative_ = negative;
+      if (found()) return true;
+    }
+    return false;
+  }
   bool signed_found() {
     std::map<std::int64_t, std::vector<std::string>> turns;  // w -> the other digits of thresholds that begin with those read
     for (std::size_t i = 0; i < s_.cmp.size(); ++i) {
@@ -128,18 +151,67 @@ class NumberMachine::ValueSearch {
     }
     return within(lo_, above, first_, {});
   }
-  // Zero, where no digit but zeros was read.
-  bool zero() {
-    if (s_.nonzero || (s_.plain && (s_.phase == Minus || s_.phase >= Point || s_.negative))) return false;
-    return judged(s_, s_.phase < Point);
+  // Zero, where no digit but zeros was read, spelled as an integer or not.
+  bool zero(bool whole) {
+    if (s_.nonzero || (s_.plain && (s_.phase == Minus || s_.negative || !whole)) || (whole && s_.phase >= Point)) return false;
+    return judged(s_, whole);
   }
+  std::int64_t zero_bytes(bool whole) const {
+    if (s_.phase <= Minus) return whole ? 1 : 3;
+    return s_.phase == Zero ? (whole ? 0 : 2) : s_.phase == Point;
+  }
+
+  // ------------------------------------------------------------------ shapes
+  // Is there a completion of so many bytes that is not zero?
+  bool completes(std::int64_t bytes) {
+    const bool integer = s_.phase <= Minus || s_.phase == Integer;
+    const std::int64_t least = s_.nonzero ? 0 : 1;  // digits that must follow
+    if (integer && bytes >= least && has({bytes, bytes, 0, false, true})) return true;
+    for (std::int64_t k = least; integer && k + 2 <= bytes; ++k)
+      if (has({k, k, k + 1 - bytes, false, false})) return true;
+    if (s_.phase <= Zero && has({-kFar, 0, (s_.phase == Zero ? 1 : 2) - bytes, false, false})) return true;
+    if (s_.phase >= Point && bytes >= (s_.phase == Point) && has({s_.nonzero ? written() : -kFar, written(), written() - bytes, false, false})) return true;
+    return !s_.plain && completes_by_exponent(bytes - 1);
+  }
+  // The same with so many bytes after the letter and before it. A point in digits that an exponent moves is never shorter.
+  bool completes_by_exponent(std::int64_t bytes) {
+    const bool point = s_.phase == Zero, integer = s_.phase <= Minus || s_.phase == Integer;
+    const std::int64_t least = s_.nonzero && s_.phase != Point ? 0 : 1;
+    std::int64_t lo = 0, hi = 9;  // exponents of so many digits
+    for (std::int64_t digits = 1; digits <= machine_.exponent_limit_; ++digits, lo = hi + 1, hi = hi * 10 + 9)
+      for (bool negative : {false, true}) {
+        const std::int64_t more = bytes - digits - negative - point;
+        if (more < least || (negative && hi < 1)) continue;
+        const std::int64_t w = integer ? more : written();
+        if (has({w + (negative ? -hi : lo), w + (negative ? -std::max<std::int64_t>(lo, 1) : hi), more, true, false})) return true;
+      }
+    return false;
+  }
+  // The place of the last digit read, or of one before the next, without an exponent.
+  std::int64_t written() const {
+    if (!s_.nonzero) return -s_.k;
+    return s_.phase == Integer ? 0 : s_.thresholds.empty() ? -s_.k : s_.p - before_;
+  }
+  bool has(const Shape& shape) {
+    if (!shape.relative && shape.hi < shape.last) return false;
+    shape_ = &shape;
+    const auto [lo, hi] = std::pair(lo_, hi_);
+    lo_ = std::max(shape.lo, shape.relative ? -kFar : shape.last), hi_ = shape.hi;
+    const bool yes = signed_found();
+    lo_ = lo, hi_ = hi;
+    shape_ = nullptr;
+    return yes;
+  }
+
+  // ------------------------------------------------------------------ values
 
   // Is there one with w in [lo, hi] and y in (from, to), or at `from` if these are the first digits? No threshold lies between.
   bool within(std::int64_t lo, std::int64_t hi, const std::string& from, const Bound& to) {
     if (lo > hi) return false;
     const std::int64_t some = lo > -kFar ? lo : hi < kFar ? hi : 0;
-    const State inside = at(some, between(from, to, 0));
-    auto open = [&](Id l) { return machine_.formulas_[l].atom == Atom::Multiple || machine_.formulas_[l].atom == Atom::Integral; };
+    State inside = at(some, between(from, to, 0));
+    if (shape_ && shape_->whole) inside.phase = Integer;
+    auto open = [&](Id l) { return machine_.formulas_[l].atom == Atom::Multiple || (!shape_ && machine_.formulas_[l].atom == Atom::Integral); };
     auto decided = [&](Id l) { return machine_.decided(inside, l, true) != 0; };
     machine_.meter_.charge(1 + static_cast<std::int64_t>(s_.cmp.size()));
     if (!machine_.formulas_.holds(s_.goal, [&](Id l) { return open(l) || decided(l); })) return false;
@@ -182,36 +254,49 @@ class NumberMachine::ValueSearch {
     return false;
   }
   bool has_multiple(const Branch& b, std::int64_t lo, std::int64_t hi, const std::string& from, const Bound& to) {
+    if (shape_) return has_shaped(b, lo, hi, from, to);
     if (!b.multiples.c) {  // some digit below the place of every modulus makes a multiple of none
       const std::int64_t w = lo > -kFar ? lo : hi < kFar ? hi : 0;
       return satisfies(w, between(from, to, s_.moduli.empty() ? 1 : w - least_));
     }
     if (b.whole && (s_.phase >= Point || s_.phase == Zero)) return false;
     if (b.whole) lo = std::max<std::int64_t>(lo, s_.nonzero ? 0 : 1);
-    lo = std::max(lo, s_.nonzero ? b.multiples.s - s_.z : b.multiples.s + 1);
+    lo = std::max(lo, b.multiples.s + (s_.nonzero ? -s_.z : 1));
     std::int64_t enough = b.multiples.s + 2 + b.others / 3;
     for (Wide c = b.multiples.c; c; c /= 10) ++enough;
     if (lo > hi) return false;
     const std::int64_t best = std::clamp(enough, lo, hi);
-    if (has_multiple(b, best, from, to)) return true;
+    if (has_multiple(b, b.multiples, best, from, to)) return true;
     for (std::int64_t w = lo; w < best; ++w)
-      if (has_multiple(b, w, from, to)) return true;
+      if (has_multiple(b, b.multiples, w, from, to)) return true;
     return false;
   }
-  bool has_multiple(const Branch& b, std::int64_t w, const std::string& from, const Bound& to) {
+  // Where digits end at a given place. Below the places of all moduli, and above these and their factors 2 and 5, one w is as another.
+  bool has_shaped(const Branch& b, std::int64_t lo, std::int64_t hi, const std::string& from, const Bound& to) {
+    static constexpr std::int64_t kFactors = 61;  // of 2, in 18 digits
+    if (b.multiples.c) lo = std::max(lo, b.multiples.s + (s_.nonzero ? -s_.z : 1));
+    else if (!s_.moduli.empty()) lo = std::max(lo, std::min(hi, least_ - 1 + (shape_->relative ? shape_->last : 0)));
+    if (lo > hi) return false;
+    if (s_.moduli.empty()) hi = shape_->relative ? lo : hi;
+    else if (shape_->relative) hi = std::min(hi, std::max(lo, most_ + shape_->last + kFactors));
+    for (std::int64_t w = lo; w <= hi; ++w)
+      if (has_multiple(b, both(b.multiples, 1, shape_->place(w), 0), w, from, to)) return true;
+    return false;
+  }
+  bool has_multiple(const Branch& b, const Multiples& m, std::int64_t w, const std::string& from, const Bound& to) {
     if (from == first_ && satisfies(w, from)) return true;
-    const std::int64_t width = w - b.multiples.s;
+    const std::int64_t width = w - m.s;
     if (width <= 0) return false;
     machine_.meter_.charge(width);
     std::string digits = from;
     digits.resize(static_cast<std::size_t>(width), '0');
-    const Wide c = b.multiples.c;
-    Wide rest = b.multiples.rest;
+    const Wide c = m.c;
+    Wide rest = m.rest;
     if (s_.nonzero)
       for (Id i = 0; i < s_.z; ++i) rest = rest * 10 % c;
     for (char d : digits) rest = (rest * 10 + static_cast<unsigned>(d - '0')) % c;
     bool fits = add(digits, c - rest);
-    for (int tries = 0; fits && tries < 1 << std::min(b.others, 20) && (!to || digits.compare(0, digits.find_last_not_of('0') + 1, *to) < 0); ++tries) {
+    for (int tries = 0; fits && tries < 1 << std::min(b.others + s_.plain, 20) && (!to || digits.compare(0, digits.find_last_not_of('0') + 1, *to) < 0); ++tries) {
       if (satisfies(w, digits)) return true;
       fits = add(digits, c);
     }
@@ -249,18 +334,18 @@ class NumberMachine::ValueSearch {
   // Does it satisfy the goal, in some spelling?
   bool satisfies(std::int64_t w, const std::string& digits) {
     if (w < lo_ || w > hi_ || w <= -kFar || w >= kFar) return false;
+    if (shape_ && w - static_cast<std::int64_t>(digits.find_last_not_of('0') + 1) < shape_->place(w)) return false;
     // no zero ends a plain fraction, and no point a number
     if (s_.plain && digits.empty() && s_.phase >= Point && (s_.phase == Point || s_.z > 0)) return false;
     const State x = at(w, digits);
-    return judged(x, s_.phase < Point && s_.phase != Zero && x.z >= 0 && w >= (s_.nonzero ? 0 : 1));
+    const bool whole = s_.phase < Point && s_.phase != Zero && x.z >= 0 && w >= (s_.nonzero ? 0 : 1);
+    if (whole && (!shape_ || shape_->whole) && judged(x, true)) return true;
+    return !(whole && s_.plain) && !(shape_ && shape_->whole) && judged(x, false);
   }
-  // `whole`: can it be spelled as an integer?
   bool judged(State x, bool whole) {
     machine_.meter_.charge(1 + static_cast<std::int64_t>(s_.cmp.size() + s_.rem.size()) / 4);
-    x.phase = Integer;
-    if (whole && machine_.evaluate(x, x.goal)) return true;
-    x.phase = Fraction;
-    return !(whole && s_.plain) && machine_.evaluate(x, x.goal);
+    x.phase = whole ? Integer : Fraction;
+    return machine_.evaluate(x, x.goal);
   }
 
   NumberMachine& machine_;
@@ -270,9 +355,11 @@ class NumberMachine::ValueSearch {
   bool negative_ = false;
   std::int64_t lo_ = -kFar, hi_ = kFar;  // of w
   std::int64_t before_ = 0;              // the power of ten of the first digit is w more
-  std::int64_t least_ = INT64_MAX;       // place of a modulus
+  std::int64_t least_ = INT64_MAX, most_ = INT64_MIN;  // places of moduli
+  const Shape* shape_ = nullptr;         // that is asked for, if any
 };
 
 inline bool NumberMachine::some_value(const State& s) { return ValueSearch(*this, s).found(); }
+inline std::int64_t NumberMachine::shortest(const State& s) { return ValueSearch(*this, s).shortest(); }
 
 }  // namespace constrain

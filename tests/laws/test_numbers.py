@@ -2,10 +2,13 @@
 
 The gate (`test_gate.py`) enumerates short texts, where the limits on digits are always near. Here whatever a prefix reaches by
 up to three digits and a small exponent has to be allowed, and what is allowed to have a completion whose value the schema takes.
+Windows of large multiples hold few numbers: their plain spellings are listed, and every mask on the way to them is compared.
+Distances are compared with a breadth-first search through the masks.
 """
 
 import itertools
 import json
+import math
 import random
 import re
 from fractions import Fraction
@@ -133,3 +136,107 @@ def test_every_spelling_of_small_numbers():
 @pytest.mark.slow
 def test_every_spelling_of_small_numbers_at_length():
     assert sum(check(n) for n in range(25, 400)) > 6_000
+
+
+def plain_spelling(x: Fraction) -> str:
+    places = 0
+    while (x * 10**places).denominator > 1:
+        places += 1
+    digits = str(abs(int(x * 10**places))).rjust(places + 1, "0")
+    sign = "-" if x < 0 else ""
+    return sign + digits if places == 0 else f"{sign}{digits[:-places]}.{digits[-places:]}"
+
+
+def window(rng: random.Random) -> tuple[dict, list[str]]:
+    """A range that holds few of the multiples asked for, with their plain spellings."""
+    factor = rng.randint(2, 10 ** rng.randint(1, 16))
+    scale = Fraction(10) ** rng.randint(-12, 2)
+    others = [factor * rng.choice([2, 3, 5, 6, 10, 15]) for _ in range(rng.randint(0, 2))]
+    second = rng.choice([1, 1, 1, 2, 5, 12, 101])
+    step = factor * second // math.gcd(factor, second)
+    first = rng.randint(0, 10 ** rng.randint(1, 9)) - rng.choice([0, 5])
+    low, high = (first * step - rng.randint(0, step)), ((first + rng.randint(0, 12)) * step + rng.randint(0, step))
+
+    def decimal(x: int) -> str:
+        return plain_spelling(x * scale)
+
+    schema = [f'"minimum": {decimal(low)}, "maximum": {decimal(high)}, "multipleOf": {decimal(factor)}']
+    schema.append(f'"allOf": [{{"multipleOf": {decimal(second)}}}]')
+    if others:
+        schema.append('"not": {"anyOf": [%s]}' % ", ".join(f'{{"multipleOf": {decimal(o)}}}' for o in others))
+    values = [x for x in range(-(-low // step) * step, high + 1, step) if all(x % o for o in others)]
+    return "{%s}" % ", ".join(schema), [decimal(x) for x in values]
+
+
+def check_window(number: int) -> int:
+    rng = random.Random(f"windows {number}")
+    source, texts = window(rng)
+    grammar = constrain.json_schema(source, numbers="plain", whitespace="compact")
+    try:
+        automaton = constrain.compile(grammar, VOCABULARY)
+    except constrain.EmptyLanguage:
+        assert not texts, source
+        return 0
+    judged = 0
+    for text in rng.sample(texts, min(3, len(texts))):
+        matcher = automaton.matcher()
+        for at in range(len(text) + 1):
+            rest = [t[at:] for t in texts if t.startswith(text[:at])]
+            allowed = {chr(b) for i, b in enumerate(BYTES) if matcher.allows(i)}
+            assert allowed == {r[0] for r in rest if r}, (source, text[:at])
+            assert matcher.accepting == ("" in rest), (source, text[:at])
+            assert matcher.distance() == min(map(len, rest)), (source, text[:at])
+            judged += 1
+            if at < len(text):
+                matcher.advance(BYTES.index(ord(text[at])))
+    return judged
+
+
+def test_windows_of_large_multiples():
+    assert sum(check_window(n) for n in range(150)) > 2_000
+
+
+@pytest.mark.slow
+def test_windows_of_large_multiples_at_length():
+    assert sum(check_window(n) for n in range(150, 3_000)) > 40_000
+
+
+def check_distance(number: int) -> int:
+    rng = random.Random(f"distances {number}")
+    schema, _ = formula(rng)
+    kind, draft = rng.choice(["number", "number", "integer"]), rng.choice(["4", "2020-12"])
+    spelling = rng.choice(["json", "plain"])
+    source = json.dumps({"type": kind, **schema})
+    grammar = constrain.json_schema(source, draft=draft, numbers=spelling, whitespace="compact")
+    try:
+        automaton = constrain.compile(grammar, VOCABULARY)
+    except constrain.EmptyLanguage:
+        return 0
+    met, layer, layers = {automaton.start}, [automaton.start], []
+    while layer and len(met) < 400:
+        layers.append(layer)
+        steps = [n for s in layer for t in range(len(BYTES)) if (n := automaton.step(s, t)) is not None]
+        layer = [s for s in dict.fromkeys(steps) if s not in met]
+        met.update(layer)
+    judged = 0
+    for state in rng.sample([s for each in layers for s in each], min(12, sum(map(len, layers)))):
+        distance = automaton.matcher(state).distance()
+        near, seen, steps = [state], {state}, 0
+        while steps < min(distance, 3) and not any(automaton.accepting(s) for s in near):
+            steps += 1
+            near = [n for s in near for t in range(len(BYTES)) if (n := automaton.step(s, t)) is not None]
+            near = [s for s in dict.fromkeys(near) if s not in seen]
+            seen.update(near)
+        found = any(automaton.accepting(s) for s in near)
+        assert found == (distance <= 3) and (not found or steps == distance), (source, draft, spelling, distance, steps)
+        judged += 1
+    return judged
+
+
+def test_distances_of_numbers():
+    assert sum(check_distance(n) for n in range(40)) > 200
+
+
+@pytest.mark.slow
+def test_distances_of_numbers_at_length():
+    assert sum(check_distance(n) for n in range(40, 600)) > 3_000
