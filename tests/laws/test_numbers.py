@@ -163,9 +163,10 @@ def window(rng: random.Random) -> tuple[dict, list[str]]:
     schema = [f'"minimum": {decimal(low)}, "maximum": {decimal(high)}, "multipleOf": {decimal(factor)}']
     schema.append(f'"allOf": [{{"multipleOf": {decimal(second)}}}]')
     if others:
-        schema.append('"not": {"anyOf": [%s]}' % ", ".join(f'{{"multipleOf": {decimal(o)}}}' for o in others))
+        refused = ", ".join(f'{{"multipleOf": {decimal(o)}}}' for o in others)
+        schema.append(f'"not": {{"anyOf": [{refused}]}}')
     values = [x for x in range(-(-low // step) * step, high + 1, step) if all(x % o for o in others)]
-    return "{%s}" % ", ".join(schema), [decimal(x) for x in values]
+    return "{" + ", ".join(schema) + "}", [decimal(x) for x in values]
 
 
 def check_window(number: int) -> int:
@@ -228,7 +229,8 @@ def check_distance(number: int) -> int:
             near = [s for s in dict.fromkeys(near) if s not in seen]
             seen.update(near)
         found = any(automaton.accepting(s) for s in near)
-        assert found == (distance <= 3) and (not found or steps == distance), (source, draft, spelling, distance, steps)
+        assert found == (distance <= 3), (source, draft, spelling, distance)
+        assert not found or steps == distance, (source, draft, spelling, distance, steps)
         judged += 1
     return judged
 
