@@ -601,32 +601,7 @@ class Reader {
   }
 
   // ------------------------------------------------------------------ canonical completion
-  std::int64_t weight(Id f) {
-    const FormulaStore::Node n = v.fs[f];
-    if (n.kind == Bool::Literal) {
-      if (n.atom == Atom::ItemCount || n.atom == Atom::PropertyCount) return 1 + n.x;
-      if (n.atom == Atom::Required) return 1 + static_cast<std::int64_t>(v.lists.size(n.x));
-      return 1;
-    }
-    std::int64_t w = 0;
-    if (n.kind == Bool::And || n.kind == Bool::Or)
-      for (Id p : v.fs.operands(f)) w += weight(p);
-    return w;
-  }
-  // The ways on, those first that need least nesting: among these what ends, what changes something, what leaves least.
-  std::vector<Leaf> ways(const Frame* f) {
-    Id goal = aim(f);
-    std::vector<Leaf> out = v.leaves(goal, f->seen);
-    if (out.size() < 2) return out;
-    std::vector<std::pair<std::array<std::int64_t, 4>, std::size_t>> order;
-    for (std::size_t i = 0; i < out.size(); ++i) order.push_back({{0, !v.ends(out[i].rest), out[i].rest == goal, weight(out[i].rest)}, i});
-    Id height = v.least_height(out, f->seen);
-    for (auto& [key, i] : order) key[0] = !v.leaf_within(out[i], f->seen, height);
-    std::sort(order.begin(), order.end());
-    std::vector<Leaf> sorted;
-    for (auto& o : order) sorted.push_back(out[o.second]);
-    return sorted;
-  }
+  std::vector<Leaf> ways(const Frame* f) { return v.ways(aim(f), f->seen); }
   // The formula that `f` should reach so that everything above it is satisfied by the canonical completion.
   Id aim(const Frame* f) {
     if (!f->parent || !f->parent->pending) return f->goal;

@@ -40,6 +40,23 @@ class Heights : public Liveness {
   bool leaf_within(const Leaf& leaf, Id seen, Id height) {
     return within(leaf.value, height) && (has(spelled_, ',') ? container_within(leaf.rest, seen, height) : ends(leaf.rest));
   }
+  // The ways to satisfy a derivative, those first that need least nesting: among these what ends, what changes something, what leaves
+  // least.
+  std::vector<Leaf> ways(Id derivative, Id seen) {
+    return remembered(ways_, key_of(derivative, seen), [&] {
+      std::vector<Leaf> out = leaves(derivative, seen);
+      if (out.size() < 2) return out;
+      std::vector<std::pair<std::array<std::int64_t, 4>, std::size_t>> order;
+      const Id height = least_height(out, seen);
+      for (std::size_t i = 0; i < out.size(); ++i)
+        order.push_back({{!leaf_within(out[i], seen, height), !ends(out[i].rest), out[i].rest == derivative, weight(out[i].rest)}, i});
+      std::sort(order.begin(), order.end());
+      std::vector<Leaf> sorted;
+      for (auto& o : order) sorted.push_back(out[o.second]);
+      for (const Leaf& leaf : sorted) ways_bytes_ += sizeof(Leaf) + leaf.outcome.size() * sizeof(leaf.outcome[0]);
+      return sorted;
+    });
+  }
   // The least height with which one of these ways, of which there is one, can be taken.
   Id least_height(const std::vector<Leaf>& ways, Id seen) {
     return least([&](Id h) { return std::any_of(ways.begin(), ways.end(), [&](const Leaf& way) { return leaf_within(way, seen, h); }); });
@@ -69,7 +86,7 @@ class Heights : public Liveness {
     out = std::string(prefix) + re.shortest(names);
     return true;
   }
-  std::size_t bytes() const { return Liveness::bytes() + (values_within_.size() + containers_within_.size() + plans_.size()) * 72; }
+  std::size_t bytes() const { return Liveness::bytes() + (values_within_.size() + containers_within_.size() + plans_.size() + ways_.size()) * 72 + ways_bytes_; }
 
  private:
   static std::uint64_t key_of(Id f, Id seen) { return (static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen); }
@@ -80,6 +97,19 @@ class Heights : public Liveness {
       if (possible(h)) return h;
       if (h >= 1000) throw LimitError(h, 1000, "depth of the search for a witness");
     }
+  }
+  // What a formula asks for, roughly.
+  std::int64_t weight(Id f) {
+    const FormulaStore::Node n = fs[f];
+    if (n.kind == Bool::Literal) {
+      if (n.atom == Atom::ItemCount || n.atom == Atom::PropertyCount) return 1 + n.x;
+      if (n.atom == Atom::Required) return 1 + static_cast<std::int64_t>(lists.size(n.x));
+      return 1;
+    }
+    std::int64_t w = 0;
+    if (n.kind == Bool::And || n.kind == Bool::Or)
+      for (Id p : fs.operands(f)) w += weight(p);
+    return w;
   }
   bool scalar(Id record) {
     for (Part p : {kNull, kTrueValue, kFalseValue, kNumber, kString})
@@ -98,7 +128,7 @@ class Heights : public Liveness {
     return container_live_any(f, seen) && (seen == kNone ? items_within(f, height, visited) : members_within(f, seen, height, visited));
   }
   bool items_within(Id f, Id height, std::unordered_set<std::uint64_t>& visited) {
-    if (!fs[f].has_unique()) return step_within(f, item_derivative(f), kAny, kNone, height, visited);
+    if (!fs[f].has_unique()) return step_within(f, item_derivative(f), values_within(height), kNone, height, visited);
     return explore(assume_unique(f, true), kNone, height, visited) || explore(assume_unique(f, false), kNone, height, visited);
   }
   bool members_within(Id f, Id seen, Id height, std::unordered_set<std::uint64_t>& visited) {
@@ -106,7 +136,7 @@ class Heights : public Liveness {
     if (simple(f, s)) return simple_within(s, f, seen, height);
     for (const std::string& name : candidates(f, seen, "")) {
       Id after = seen_after(f, seen, name);
-      if (step_within(f, settled(member_derivative(f, name), after), kAny, after, height, visited)) return true;
+      if (step_within(f, settled(member_derivative(f, name), after), values_within(height), after, height, visited)) return true;
     }
     return false;
   }
@@ -126,6 +156,10 @@ class Heights : public Liveness {
     }
     return more <= 0;
   }
+  // What holds all values of a height: all, or the scalars, which decide at once what asks for containers.
+  Id values_within(Id height) {
+    return height > 0 ? kAny : value_of({1, 1, 1, FormulaStore::kTrue, re.text(), FormulaStore::kFalse, FormulaStore::kFalse});
+  }
   // Is there a leaf that differs from `before` and from which the container can be finished?
   bool step_within(Id before, Id p, Id path_value, Id seen, Id height, std::unordered_set<std::uint64_t>& visited) {
     if (p == FormulaStore::kFalse) return false;
@@ -140,7 +174,8 @@ class Heights : public Liveness {
     return false;
   }
 
-  // Names to try: those declared and one of each other kind, as far as they are new and begin with `prefix`.
+  // Names to try: those declared and one of each other kind, as far as they are new and begin with `prefix`. First those whose values
+  // are scalars in every branch: they tell branches apart, where containers would be compared one with the other.
   std::vector<std::string> candidates(Id f, Id seen, std::string_view prefix) {
     std::vector<std::string> out;
     for (Id n : literal_names(f))
@@ -149,8 +184,13 @@ class Heights : public Liveness {
       Id fresh = re.run(re.conj({region, re.negate(seen)}), prefix);
       if (re.live(fresh)) out.push_back(std::string(prefix) + re.shortest(fresh));
     }
+    std::stable_partition(out.begin(), out.end(), [&](const std::string& name) {
+      const std::vector<Id> values = children(settled(member_derivative(f, name), seen_after(f, seen, name)));
+      return std::none_of(values.begin(), values.end(), [&](Id v) { return holds_containers(expand(v)); });
+    });
     return out;
   }
+  static bool holds_containers(const Record& r) { return r[kArray] != FormulaStore::kFalse || r[kObject] != FormulaStore::kFalse; }
   // The name after which least nesting finishes the container, and which changes something if that is possible.
   bool lowest(const std::vector<std::string>& names, Id f, Id seen, std::string& out) {
     auto choose = [&](Id h) {
@@ -158,7 +198,7 @@ class Heights : public Liveness {
         for (const std::string& name : names) {
           std::unordered_set<std::uint64_t> visited;
           Id after = seen_after(f, seen, name);
-          if (step_within(before, settled(member_derivative(f, name), after), kAny, after, h, visited)) return out = name, true;
+          if (step_within(before, settled(member_derivative(f, name), after), values_within(h), after, h, visited)) return out = name, true;
         }
       return false;
     };
@@ -170,6 +210,8 @@ class Heights : public Liveness {
   }
 
   Memos<bool> values_within_, containers_within_;
+  Memos<std::vector<Leaf>> ways_;
+  std::size_t ways_bytes_ = 0;
   Memos<std::string> plans_;  // "=" and the name, or "" where there is none
 };
 
