@@ -426,15 +426,15 @@ class Automaton {
     std::unordered_map<std::uint64_t, std::vector<std::pair<Config, bool>>> memo;
     engine_->masks.each_allowed(p.config, [&](std::int32_t token, const Config& exact) {
       if (!engine_->reader.at_boundary(exact)) return;
-      Config after = engine_->reader.representative(exact);
-      auto& bucket = memo[after.hash()];
-      for (auto& [config, fits] : bucket)
-        if (config == after) {
+      Config kind = engine_->reader.kind_of(exact);
+      auto& bucket = memo[kind.hash()];
+      for (auto& [other, fits] : bucket)
+        if (other == kind) {
           if (fits) row[token >> 5] |= 1u << (token & 31);
           return;
         }
-      bool fits = distance(Point{after, false}) <= most - 1;
-      bucket.emplace_back(after, fits);
+      bool fits = distance(Point{exact, false}) <= most - 1;
+      bucket.emplace_back(std::move(kind), fits);
       if (fits) row[token >> 5] |= 1u << (token & 31);
     });
     if (accepting(p)) add_ends(row);

@@ -45,6 +45,8 @@ class Meter {
     peak_ = 0;
     limit_ = limit;
     where_ = where;
+    asked_.clear();
+    asked_from_ = 0;
   }
   void charge(std::int64_t amount = 1) {
     used_ += amount;
@@ -61,8 +63,13 @@ class Meter {
   // what has been done; who uses the result, now or later, is charged `price` of it, so that warmth changes no verdict.
   class Apart {
    public:
-    explicit Apart(Meter& m) : meter_(m), outer_(m.used_), peak_(m.peak_) { m.used_ = m.peak_ = 0; }
+    explicit Apart(Meter& m) : meter_(m), outer_(m.used_), peak_(m.peak_), asked_from_(m.asked_from_) {
+      m.used_ = m.peak_ = 0;
+      m.asked_from_ = m.asked_.size();
+    }
     ~Apart() {
+      meter_.asked_.resize(meter_.asked_from_);
+      meter_.asked_from_ = asked_from_;
       meter_.peak_ = std::max(peak_, std::max(meter_.peak_, meter_.used_));
       meter_.used_ = outer_;
     }
@@ -74,6 +81,7 @@ class Meter {
     static std::int32_t clipped(std::int64_t x) { return static_cast<std::int32_t>(std::min<std::int64_t>(x, INT32_MAX)); }
     Meter& meter_;
     std::int64_t outer_, peak_;
+    std::size_t asked_from_;
   };
   // While alive, nothing is counted but what is counted apart: for small work that only a miss of a memo does, and for what
   // the key of a memo does not determine.
@@ -102,8 +110,22 @@ class Meter {
     peak_ = std::max<std::int64_t>(peak_, c.peak);
     charge(price);
   }
+  // Was a remembered question among the last that were asked within the same count? Then asking again costs next to nothing, whether
+  // it was answered then or before.
+  bool again(const void* memos, std::uint64_t key) {
+    const std::pair<const void*, std::uint64_t> question{memos, key};
+    const auto of_count = asked_.begin() + static_cast<std::ptrdiff_t>(asked_from_);
+    const auto first = asked_.end() - of_count > kRecent ? asked_.end() - kRecent : of_count;
+    if (std::find(first, asked_.end(), question) != asked_.end()) return true;
+    if (asked_.end() - of_count > 4 * kRecent) asked_.erase(of_count, first);
+    asked_.push_back(question);
+    return false;
+  }
 
  private:
+  static constexpr std::ptrdiff_t kRecent = 16;
+  std::vector<std::pair<const void*, std::uint64_t>> asked_;  // of this count from `asked_from_` on, and of those around it
+  std::size_t asked_from_ = 0;
   std::int64_t used_ = 0, peak_ = 0, limit_ = INT64_MAX;
   const char* where_ = "work";
 };

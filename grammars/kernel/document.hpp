@@ -214,13 +214,20 @@ class Reader {
     }
     return -1;
   }
-  // A configuration with the same distance for all those that differ only in a name so far that no declared name and none
-  // used up begins with: they are completed alike.
-  Config representative(Config c) {
-    if (c.lexer != Lexer::Key || c.escape != kPlain || c.key.empty()) return c;
-    std::vector<std::string> known;
-    std::string other;
-    if (v.open_names(c.frame->goal, c.frame->seen, c.key, known, other) && known.empty()) c.key = "~";
+  // Something equal only for configurations of one distance: of a name so far that no declared name and none used up begins with
+  // counts alone which names of each kind go on with it. For what is remembered within one operation; no configuration to go on from.
+  Config kind_of(Config c) {
+    if (c.lexer != Lexer::Key || c.escape != kPlain || c.key.empty() || c.frame->recording || v.re.live(v.re.run(c.frame->seen, c.key))) return c;
+    std::string kind = "\xff";  // begins no name
+    auto note = [&](Id formula) {
+      for (Id n : v.literal_names(formula))
+        if (v.name_text(n).substr(0, c.key.size()) == c.key) return false;
+      for (Id region : v.regions(formula)) kind += std::to_string(v.re.run(region, c.key)) + ' ';
+      return true;
+    };
+    bool other = note(c.frame->goal);
+    for (const Id* t = v.lists.begin(c.frame->tracked); t != v.lists.end(c.frame->tracked); ++t) other = other && note(*t);
+    if (other) c.key = std::move(kind);
     return c;
   }
   // The canonical completion. Throws LimitError beyond the meter or `most` bytes.

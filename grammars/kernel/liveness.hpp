@@ -198,15 +198,12 @@ class Liveness : public ValueStore {
   class Unit {
    public:
     explicit Unit(Liveness& l)
-        : l_(l), apart_(l.meter_), touched_(l.touched_), deepest_(l.deepest_), cut_(l.cut_), units_(l.units_), asked_(l.asked_from_) {
+        : l_(l), apart_(l.meter_), touched_(l.touched_), deepest_(l.deepest_), cut_(l.cut_), units_(l.units_) {
       l.touched_ = l.cut_ = kNothing;
       l.deepest_ = l.depth_;
-      l.asked_from_ = l.asked_.size();
       ++l.units_;
     }
     ~Unit() {
-      l_.asked_.resize(l_.asked_from_);
-      l_.asked_from_ = asked_;
       l_.units_ = units_;
       l_.touched_ = std::min(l_.touched_, touched_);
       l_.deepest_ = std::max(l_.deepest_, deepest_);
@@ -221,7 +218,6 @@ class Liveness : public ValueStore {
     Liveness& l_;
     Meter::Apart apart_;
     int touched_, deepest_, cut_, units_;
-    std::size_t asked_;
   };
   // Inside a search the price is the whole cost, or a search of exponentially many formulas would cost next to nothing; but of
   // values, which are only as many as the source and its combinations hold, the usual share. What was asked just before costs one.
@@ -231,13 +227,8 @@ class Liveness : public ValueStore {
     if (depth_ + m.height > Deeper::kMost) throw LimitError(depth_ + m.height, Deeper::kMost, "depth of the search for a witness");
     deepest_ = std::max(deepest_, depth_ + m.height);
     touched_ = std::min(touched_, m.touched);
-    if (!units_) return meter_.pay(m.cost, kept ? Meter::price(m.cost.work) : m.cost.work);
-    std::pair<const void*, std::uint64_t> question{&memos, key};
-    std::size_t first = std::max(asked_from_, asked_.size() < kRecent ? 0 : asked_.size() - kRecent);
-    bool again = kept && std::find(asked_.begin() + static_cast<std::ptrdiff_t>(first), asked_.end(), question) != asked_.end();
-    bool shared = kept && question.first == &sat_;
-    meter_.pay(m.cost, again ? 1 : shared ? Meter::price(m.cost.work) : 1 + m.cost.work);
-    if (kept && !again) asked_.push_back(question);
+    const bool again = kept && meter_.again(&memos, key), share = kept && (!units_ || static_cast<const void*>(&memos) == &sat_);
+    meter_.pay(m.cost, again ? 1 : share ? Meter::price(m.cost.work) : (units_ > 0) + m.cost.work);
   }
   // The answer to a question, found once. `certain`: an answer that rests on nothing unfinished, whatever was looked at.
   template <class T, class F, class C>
@@ -755,11 +746,8 @@ class Liveness : public ValueStore {
 
   // `cut_`: the topmost unfinished ancestor on which a no may rest; `touched_`: that was looked at.
   int cut_ = kNothing, touched_ = kNothing, depth_ = 0, deepest_ = 0;
-  // Searches in progress, one inside the other; and what the innermost has asked for, from `asked_from_` on.
-  static constexpr std::size_t kRecent = 16;
+  // Searches in progress, one inside the other.
   int units_ = 0;
-  std::size_t asked_from_ = 0;
-  std::vector<std::pair<const void*, std::uint64_t>> asked_;
   Memos<Demand> demands_;
   Memos<Id> names_memo_, bundle_names_;
   Memos<bool> sat_, live_, required_memo_, possible_;
