@@ -86,9 +86,11 @@ class Heights : public Liveness {
     out = std::string(prefix) + re.shortest(names);
     return true;
   }
-  std::size_t bytes() const { return Liveness::bytes() + (values_within_.size() + containers_within_.size() + plans_.size() + ways_.size()) * 72 + ways_bytes_; }
+  std::size_t bytes() const { return Liveness::bytes() + (values_within_.size() + containers_within_.size() + names_within_.size() + scalar_names_.size() + plans_.size() + ways_.size()) * 72 + ways_bytes_; }
 
  private:
+  static constexpr int kGlance = 1000;  // nodes of a formula
+
   static std::uint64_t key_of(Id f, Id seen) { return (static_cast<std::uint64_t>(f) << 32) | static_cast<std::uint32_t>(seen); }
   template <class F>
   Id least(F&& possible) {
@@ -125,7 +127,31 @@ class Heights : public Liveness {
     if (ends(f)) return true;
     if (!visited.insert(key_of(f, seen)).second) return false;
     Deeper deeper(*this, 3);
-    return container_live_any(f, seen) && (seen == kNone ? items_within(f, height, visited) : members_within(f, seen, height, visited));
+    if (!container_live_any(f, seen)) return false;
+    if (seen == kNone) return items_within(f, height, visited);
+    int left = kGlance;
+    return may_finish(f, seen, height, {}, left) && members_within(f, seen, height, visited);
+  }
+  // Does every conjunction of the formula have an alternative whose names can be taken within `height`? Of conditions only those of
+  // `simple` are looked at, so that yes may be wrong, and no is found without trying names in every order.
+  bool may_finish(Id f, Id seen, Id height, std::vector<Id> known, int& left) {
+    if (f == FormulaStore::kFalse) return false;
+    if (--left < 0) return true;
+    meter_.charge();
+    Deeper deeper(*this, 1);
+    std::vector<Id> alternatives;
+    for (Id x : fs[f].kind == Bool::And ? fs.operands(f) : std::vector<Id>{f}) {
+      Simple s;
+      if (fs[x].kind == Bool::Or) alternatives.push_back(x);
+      else if (simple(x, s)) known.push_back(x);
+    }
+    Simple s;
+    const Id all = fs.conjunction(known);
+    if (all == FormulaStore::kFalse || (simple(all, s) && !simple_within(s, all, seen, height))) return false;
+    return std::all_of(alternatives.begin(), alternatives.end(), [&](Id x) {
+      const std::vector<Id> ways = fs.operands(x);
+      return std::any_of(ways.begin(), ways.end(), [&](Id way) { return may_finish(way, seen, height, known, left); });
+    });
   }
   bool items_within(Id f, Id height, std::unordered_set<std::uint64_t>& visited) {
     if (!fs[f].has_unique()) return step_within(f, item_derivative(f), values_within(height), kNone, height, visited);
@@ -134,9 +160,9 @@ class Heights : public Liveness {
   bool members_within(Id f, Id seen, Id height, std::unordered_set<std::uint64_t>& visited) {
     Simple s;
     if (simple(f, s)) return simple_within(s, f, seen, height);
-    for (const std::string& name : candidates(f, seen, "")) {
-      Id after = seen_after(f, seen, name);
-      if (step_within(f, settled(member_derivative(f, name), after), values_within(height), after, height, visited)) return true;
+    for (const Candidate& c : candidates(f, seen, "")) {
+      Id after = seen_after(f, seen, c.name);
+      if (step_within(f, settled(member_derivative(f, c.name), after), values_within(height), after, height, visited)) return true;
     }
     return false;
   }
@@ -174,42 +200,56 @@ class Heights : public Liveness {
     return false;
   }
 
+  // A name to go on with. `kind`: the name declared, or ~r for any of the region r, of which one is as good as another.
+  struct Candidate {
+    std::string name;
+    Id kind;
+  };
   // Names to try: those declared and one of each other kind, as far as they are new and begin with `prefix`. First those whose values
   // are scalars in every branch: they tell branches apart, where containers would be compared one with the other.
-  std::vector<std::string> candidates(Id f, Id seen, std::string_view prefix) {
-    std::vector<std::string> out;
+  std::vector<Candidate> candidates(Id f, Id seen, std::string_view prefix) {
+    std::vector<Candidate> out;
     for (Id n : literal_names(f))
-      if (starts_with(name_text(n), prefix) && spell_name(name_text(n)) && !re.accepts(seen, name_text(n))) out.emplace_back(name_text(n));
+      if (starts_with(name_text(n), prefix) && spell_name(name_text(n)) && !re.accepts(seen, name_text(n))) out.push_back({std::string(name_text(n)), n});
     for (Id region : regions(f)) {
       Id fresh = re.run(re.conj({region, re.negate(seen)}), prefix);
-      if (re.live(fresh)) out.push_back(std::string(prefix) + re.shortest(fresh));
+      if (re.live(fresh)) out.push_back({std::string(prefix) + re.shortest(fresh), ~region});
     }
-    std::stable_partition(out.begin(), out.end(), [&](const std::string& name) {
-      const std::vector<Id> values = children(settled(member_derivative(f, name), seen_after(f, seen, name)));
-      return std::none_of(values.begin(), values.end(), [&](Id v) { return holds_containers(expand(v)); });
-    });
+    if (out.size() > 1) std::stable_partition(out.begin(), out.end(), [&](const Candidate& c) { return takes_scalars(f, seen, c); });
     return out;
   }
+  bool takes_scalars(Id f, Id seen, const Candidate& c) {
+    const Id question[3] = {f, seen, c.kind};
+    return remembered(scalar_names_, static_cast<std::uint64_t>(lists.add(question, 3)), [&] {
+      const std::vector<Id> values = children(settled(member_derivative(f, c.name), seen_after(f, seen, c.name)));
+      return std::none_of(values.begin(), values.end(), [&](Id v) { return holds_containers(expand(v)); });
+    });
+  }
   static bool holds_containers(const Record& r) { return r[kArray] != FormulaStore::kFalse || r[kObject] != FormulaStore::kFalse; }
+  // Can the name be taken, so that `before` becomes another formula, and the container be finished within `height`?
+  bool name_within(Id before, Id f, Id seen, const Candidate& c, Id height) {
+    const Id question[5] = {before, f, seen, c.kind, height};
+    return remembered(names_within_, static_cast<std::uint64_t>(lists.add(question, 5)), [&] {
+      std::unordered_set<std::uint64_t> visited;
+      Id after = seen_after(f, seen, c.name);
+      return step_within(before, settled(member_derivative(f, c.name), after), values_within(height), after, height, visited);
+    });
+  }
   // The name after which least nesting finishes the container, and which changes something if that is possible.
-  bool lowest(const std::vector<std::string>& names, Id f, Id seen, std::string& out) {
+  bool lowest(const std::vector<Candidate>& names, Id f, Id seen, std::string& out) {
     auto choose = [&](Id h) {
       for (Id before : {f, kNone})
-        for (const std::string& name : names) {
-          std::unordered_set<std::uint64_t> visited;
-          Id after = seen_after(f, seen, name);
-          if (step_within(before, settled(member_derivative(f, name), after), values_within(h), after, h, visited)) return out = name, true;
-        }
+        for (const Candidate& c : names)
+          if (name_within(before, f, seen, c, h)) return out = c.name, true;
       return false;
     };
     if (choose(0)) return true;
-    bool possible = false;
-    for (const std::string& name : names) possible = possible || member_possible(f, name, seen);
-    if (possible) least(choose);
-    return possible;
+    if (std::none_of(names.begin(), names.end(), [&](const Candidate& c) { return member_possible(f, c.name, seen); })) return false;
+    least(choose);
+    return true;
   }
 
-  Memos<bool> values_within_, containers_within_;
+  Memos<bool> values_within_, containers_within_, names_within_, scalar_names_;
   Memos<std::vector<Leaf>> ways_;
   std::size_t ways_bytes_ = 0;
   Memos<std::string> plans_;  // "=" and the name, or "" where there is none
