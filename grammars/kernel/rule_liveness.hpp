@@ -48,6 +48,7 @@ class RuleLiveness : public Readings {
   bool live(const Alternative& a) {
     if (a.phase == kFresh ? chart.dead(a.set) : a.phase != kEmbedded && !a.state) return false;
     if (plainly_live(a)) return true;
+    if (a.obligations && freed(a)) return true;
     if (a.obligations && !g.captures.empty() && ends_in_time(a)) return true;
     if (a.obligations && a.phase == kInside && !lexeme_can_end(a.state, a.obligations)) return false;
     if (a.phase == kInside && final_ends(a.state).only) {
@@ -176,6 +177,39 @@ class RuleLiveness : public Readings {
   }
   bool is_separable(Id terminal) const { return separability_.separable[terminal]; }
 
+  // Is a reading without obligations that is plainly live one byte behind a shortest match of a terminal in progress?
+  bool freed(const Alternative& a) {
+    if (a.phase == kFresh) return freed_behind(a);
+    if (a.phase != kInside || in_newline(a.state, a.layout)) return false;
+    Alternative at = a;
+    std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
+    for (std::size_t i = 1; i < parts.size(); i += 2) {
+      if (re_.abstract(parts[i])) continue;
+      at.state = a.state, at.obligations = a.obligations;
+      for (char b : re_.shortest(parts[i])) {
+        at.state = scan.step(at.state, static_cast<unsigned char>(b));
+        if ((at.obligations = scan.step_obligations(at.obligations, static_cast<unsigned char>(b))) == kNone) break;
+      }
+      if (at.obligations != kNone && at.state && at.state != Scanner::kUnsure && freed_behind(at)) return true;
+    }
+    return false;
+  }
+  // The same if the lexeme ends here.
+  bool freed_behind(const Alternative& at) {
+    bool found = false;
+    each_end(at, [&](Id ask, const Place& p) {
+      const Id asked = scan.join(at.obligations, ask);
+      Alternative begun = fresh(p);
+      const Id start = begun.state;
+      begun.phase = kInside;
+      for (int b = 0; b < 256 && !found; ++b) {
+        if (!(begun.state = scan.step(start, b)) || scan.step_obligations(asked, b) != 0 || in_newline(begun.state, begun.layout)) continue;
+        const Id longer = at.phase == kInside && g.longest ? scan.step(at.state, b) : 0;
+        found = (!longer || scan.no_longer_match(longer) == 0) && plainly_live(begun);
+      }
+    });
+    return found;
+  }
   // Is there a completion that finishes the lexeme as its canonical one does and is then too short for any obligation to be
   // broken? It has the bytes of a shortest derivation, and between two lexemes at most one that is ignored.
   bool ends_in_time(const Alternative& a) {
@@ -389,10 +423,9 @@ class RuleLiveness : public Readings {
       Id at = open.back();
       open.pop_back();
       bool ends = re_.nullable(scan.residual(at, terminal));
-      if (ends)
-        for (std::size_t k = 0; k < scan.ends(at).size(); ++k)
-          for (int b = 0; b < 256; ++b)
-            if (scan.looks_at(scan.ends(at)[k].obligations, b)) put(out, b);
+      if (ends)  // the other ends ask for what a byte at which the first asks for nothing refutes
+        for (int b = 0; b < 256; ++b)
+          if (scan.looks_at(scan.ends(at)[0].obligations, b)) put(out, b);
       meter_.charge(4);
       for (int b = 0; b < 256; ++b) {
         Id next = scan.step(at, b);

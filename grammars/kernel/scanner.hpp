@@ -76,6 +76,13 @@ class Scanner {
   bool captured(Id state) const {
     return any_part(state, [&](Id r) { return re_.captured(r); });
   }
+  // Is any of these obligations of a capture?
+  bool captured_list(Id list) const {
+    if (g_.captures.empty()) return false;
+    for (const Id* p = lists.begin(list); p < lists.end(list); p += 3)
+      if (re_.captured(p[1])) return true;
+    return false;
+  }
   // `list` without what captures ask for.
   Id without_captures(Id list) {
     std::vector<std::array<Id, 3>> kept;
@@ -267,6 +274,8 @@ class Scanner {
       }
       out.push_back({kNever, next, unless});
     }
+    for (auto& e : out)  // what must come and must not
+      if (e[0] == kMust && std::find(out.begin(), out.end(), std::array<Id, 3>{kNever, e[1], kNone}) != out.end()) return kNone;
     return pack(std::move(out));
   }
   Id state_of(const std::vector<Id>& flat) {
