@@ -3,13 +3,17 @@
 // A *set* is what Earley's algorithm (CACM 1970) keeps for one position of the text, written so that it depends on its
 // future alone: items (dot, return address), closed under completion and under advancing over nullable symbols (Aycock
 // and Horspool, 2002), without predictions, which are a function of the items. Where Earley stores the position at which
-// an item began, an item here holds the *return address* of its nonterminal B there: (P, B), the items P that were
-// waiting. What a completed B adds to a set, its *content*, is a function of the return address, found once and kept.
+// an item began, an item here holds the *return address* of its nonterminal B there: the items that wait for B, each moved
+// behind it, with their own return addresses. Predicted ones among them refer to the return addresses of their heads, and B may
+// refer to itself; where nonterminals predict each other in turn, an address names the place and the other nonterminal instead.
+// Addresses are interned; one that only hands on to another is that other. What a completed B adds to a set, its *content*, is
+// what lies behind the address and behind all to which it hands on, found when a rule first ends there: most rules in progress
+// never do. What asks about the stack alone (costs, liveness) looks behind addresses without making sets (`each_behind`).
 //
 // Consequences, each of which Earley's algorithm needs extra machinery for:
 //   - sets are hash-consed, so equal futures are (nearly always) one id, and states of a parser compare in O(1);
 //   - left recursion returns to a set met before: constant memory, no work;
-//   - right recursion too, because return addresses of equal content are one (what Leo, TCS 1991, does per item);
+//   - right recursion too, because a rule that ends with B hands on its own return address (what Leo, TCS 1991, does per item);
 //   - nothing refers to positions: sets are persistent, shared by all texts, and forking is free.
 // Deterministic grammars cost O(1) set operations a terminal; ambiguous ones at most what Earley's algorithm costs.
 //
@@ -33,9 +37,9 @@ class Chart {
 
   Chart(const Rules& rules, Meter& meter) : g_(rules), meter_(meter) {
     sets_.add({0});
-    returns_.push_back({});
-    returns_[0].content = sets_.add({1});
-    returns_[0].cost = 0;
+    returns_.push_back({sets_.add({1}), 0});
+    while (g_.symbol[static_cast<std::size_t>(end_dot_)] != Rules::kEnd) ++end_dot_;
+    find_circles();
     Building out;
     add(g_.start_dot, kTop, out);
     start_ = intern(out);
@@ -88,12 +92,9 @@ class Chart {
     std::uint64_t key = static_cast<std::uint64_t>(set) << 32 | static_cast<std::uint32_t>(symbol);
     if (const Id* known = interludes_.find(key)) return *known;
     Meter::Apart apart(meter_);
-    Id back = same_content(set, static_cast<Id>(returns_.size()));
-    if (back == static_cast<Id>(returns_.size())) {
-      returns_.push_back({});
-      returns_[back].content = set;
-    }
-    returns_[back].handed_out = true;
+    std::vector<Id> list(sets_.begin(set) + 1, sets_.begin(set) + sets_.size(set));
+    if (accepts(set)) list.insert(list.end(), {end_dot_, kTop});
+    Id back = address_of(std::move(list));
     Building out;
     for (Id d : g_.first_dots[symbol]) out.items.push_back({d, back});
     return interludes_.put(key, intern(out));
@@ -132,16 +133,21 @@ class Chart {
   void each_item(Id set, F&& f) {
     for (std::size_t i = 1, n = sets_.size(set); i < n; i += 2) f(sets_.begin(set)[i], sets_.begin(set)[i + 1]);
   }
-  // The set that the completion of a rule with return address `back` adds.
-  Id content(Id back) {
-    if (returns_[back].content == kNone) {
-      Meter::Apart apart(meter_);
-      find_content(back);
+  // The same for what lies behind return address `back`; what is at its end hands on to the return address. Nothing lies
+  // behind kTop. f may make sets and return addresses.
+  template <class F>
+  void each_behind(Id back, F&& f) {
+    if (is_reference(back)) return f(end_dot_, return_address(behind_.begin(back)[0], behind_.begin(back)[1]));
+    for (std::size_t i = 0, n = behind_.size(back); i < n; i += 2) {
+      Id to = behind_.begin(back)[i + 1];
+      for (Id d = behind_.begin(back)[i];; ++d) {
+        f(d, to == kSelf ? back : to);
+        if (g_.symbol[d] == Rules::kEnd || !g_.nullable[g_.symbol[d]]) break;
+      }
     }
-    return returns_[back].content;
   }
   std::size_t bytes() const {
-    return sets_.bytes() + lists.bytes() + returns_.size() * sizeof(Return) + (waiting_.size() + shape_ids_.size() + by_content_.size()) * 4 +
+    return sets_.bytes() + lists.bytes() + returns_.size() * sizeof(Return) + behind_.bytes() + (waiting_.size() + shape_ids_.size()) * 4 +
            costs_.size() * 8 + moves_.bytes() + return_ids_.bytes() + interludes_.bytes() + shapes_.size() * (96 + g_.symbols() / 8) + corner_ids_.bytes() + corners_.size() * 200;
   }
 
@@ -150,8 +156,8 @@ class Chart {
     Kept sets, returns;
   };
   // Forgets all but the sets `roots`, what they lead to, and the sets for which also(set, f) calls f, and numbers them
-  // afresh. A return address is kept with the place that it is known by, so that reading a text again leads to the sets that
-  // are kept for it. `lists_too`: `lists` begins anew; what refers to it must be forgotten.
+  // afresh. Reading a text again leads to the return addresses that are kept, because they are interned by what lies behind
+  // them. `lists_too`: `lists` begins anew; what refers to it must be forgotten.
   template <class F>
   Numbers collect(const std::vector<Id>& roots, bool lists_too, F&& also) {
     Numbers kept{Kept(sets_.count()), Kept(returns_.size())};
@@ -172,10 +178,13 @@ class Chart {
         for (std::size_t i = 2, n = sets_.size(set); i < n; i += 2) need_return(sets_.begin(set)[i]);
         also(set, need);
       } else {
-        const Return& r = returns_[open_returns.back()];
+        const Id back = open_returns.back();
         open_returns.pop_back();
-        need(r.place);
-        if (r.content != kNone) need(r.content);
+        if (is_reference(back)) need(behind_.begin(back)[0]);
+        else
+          for (std::size_t i = 1, n = behind_.size(back); i < n; i += 2)
+            if (Id to = behind_.begin(back)[i]; to != kSelf) need_return(to);
+        if (returns_[back].content != kNone) need(returns_[back].content);
       }
     }
     kept.sets.number();
@@ -226,11 +235,11 @@ class Chart {
     std::int64_t work = 0;
   };
   struct Return {
-    Id place = 0, symbol = kNone;
     Id content = kNone;  // set that a completion adds; kNone: not found yet
     std::int64_t cost = -1;
-    bool handed_out = false, busy = false;
   };
+  static constexpr Id kSelf = -2;  // in `behind_`: the address itself
+  static constexpr Id kReference = -3;
   bool empty(Id set) const { return sets_.size(set) <= 1 && !accepts(set); }
   void copy(const Numbers& kept) {
     sets_ = copied(sets_, kept.sets, [&](std::vector<Id>& set) {
@@ -243,12 +252,14 @@ class Chart {
     moves_.clear();
     interludes_.clear();
     kept.returns.move(returns_);
-    for (Return& r : returns_) {
-      r.place = kept.sets(r.place);
+    for (Return& r : returns_)
       if (r.content != kNone) r.content = kept.sets(r.content);
-    }
-    kept.sets.move(by_content_);
-    for (Id& back : by_content_) back = kept.returns(back);
+    behind_ = copied(behind_, kept.returns, [&](std::vector<Id>& list) {
+      if (list.size() % 2) list[0] = kept.sets(list[0]);
+      else
+        for (std::size_t i = 1; i < list.size(); i += 2)
+          if (list[i] != kSelf) list[i] = kept.returns(list[i]);
+    });
     WordTable<Id> before;
     std::swap(before, return_ids_);
     before.each([&](std::uint64_t key, Id back) {
@@ -256,8 +267,6 @@ class Chart {
       if (place != kNone && kept.returns.holds(back)) return_ids_.put(static_cast<std::uint64_t>(place) << 32 | (key & 0xFFFFFFFF), kept.returns(back));
     });
   }
-  static constexpr int kDepth = 64;  // of return addresses whose content is found at once
-
   Id find_move(Id set, Id terminals) {
     Borrowed borrowed(*this);
     Building& out = borrowed.building;
@@ -342,51 +351,105 @@ class Chart {
     }
     return waiting_[set] = sets_.add(flat_);
   }
+  // The return address of `symbol` for what waits for it at `place`: items of that, and predictions.
   Id return_address(Id place, Id symbol) {
-    std::uint64_t key = static_cast<std::uint64_t>(place) << 32 | static_cast<std::uint32_t>(symbol);
-    if (const Id* known = return_ids_.find(key)) {
-      returns_[*known].handed_out = true;
-      return *known;
-    }
-    Id id = static_cast<Id>(returns_.size());
-    returns_.push_back({place, symbol});
-    return_ids_.put(key, id);
-    if (depth_ >= kDepth) return returns_[id].handed_out = true, id;  // its content is found when it is asked for
-    Id found = find_content(id);
-    if (!returns_[id].handed_out) {  // nothing refers to it yet: an address of equal content serves
-      Id same = same_content(found, id);
-      if (same != id) {
-        if (id == static_cast<Id>(returns_.size()) - 1) returns_.pop_back();
-        return return_ids_.put(key, same);
+    auto key = [&](Id s) { return static_cast<std::uint64_t>(place) << 32 | static_cast<std::uint32_t>(s); };
+    if (const Id* known = return_ids_.find(key(symbol))) return *known;
+    const Id shape = shape_of(place);
+    const std::vector<std::uint64_t>& predicted = shapes_[static_cast<std::size_t>(shape)].predicted;
+    std::vector<Id> open{symbol}, list;
+    while (!open.empty()) {
+      const Id s = open.back();
+      const std::size_t before = open.size();
+      list.clear();
+      for (Id w : g_.waiters[s]) {
+        const Id head = g_.head[w];
+        if (!(predicted[static_cast<std::size_t>(head) >> 6] >> (head & 63) & 1)) continue;
+        Id to = kSelf;
+        if (head != s && circle_[static_cast<std::size_t>(head)] == circle_[static_cast<std::size_t>(s)]) to = address_of({place, head, kReference});
+        else if (head != s) {
+          const Id* known = return_ids_.find(key(head));
+          if (!known) open.push_back(head);
+          else to = *known;
+        }
+        list.insert(list.end(), {w + 1, to});
       }
-    } else {
-      same_content(found, id);
+      if (open.size() > before) continue;
+      for (std::size_t i = 1, n = sets_.size(place); i < n; i += 2)
+        if (Id d = sets_.begin(place)[i]; g_.symbol[d] == s) list.insert(list.end(), {d + 1, sets_.begin(place)[i + 1]});
+      return_ids_.put(key(s), address_of(std::move(list)));
+      open.pop_back();
     }
-    returns_[id].handed_out = true;
+    return *return_ids_.find(key(symbol));
+  }
+  // The return address before these pairs of dot and return address; or before three numbers: place, symbol, kReference.
+  Id address_of(std::vector<Id> list) {
+    if (list.size() % 2 == 0) {
+      pairs_.clear();
+      for (std::size_t i = 0; i < list.size(); i += 2) {
+        const bool ended = g_.symbol[list[i]] == Rules::kEnd;
+        if (!ended || list[i + 1] != kSelf) pairs_.emplace_back(ended ? end_dot_ : list[i], list[i + 1]);
+      }
+      std::sort(pairs_.begin(), pairs_.end());
+      pairs_.erase(std::unique(pairs_.begin(), pairs_.end()), pairs_.end());
+      if (pairs_.size() == 1 && pairs_[0].first == end_dot_) return pairs_[0].second;
+      list.clear();
+      for (auto& [d, to] : pairs_) list.insert(list.end(), {d, to});
+    }
+    meter_.charge(1 + static_cast<std::int64_t>(list.size()) / 2);
+    Id id = behind_.add(list);
+    if (id >= static_cast<Id>(returns_.size())) returns_.resize(static_cast<std::size_t>(id) + 1);
     return id;
   }
-  // The return address that stands for those of this content: `back`, if there was none.
-  Id same_content(Id content, Id back) {
-    if (content >= static_cast<Id>(by_content_.size())) by_content_.resize(std::max<std::size_t>(sets_.count(), static_cast<std::size_t>(content) + 1), kNone);
-    Id& known = by_content_[static_cast<std::size_t>(content)];
-    return known == kNone ? known = back : known;
-  }
-  Id find_content(Id id) {
+  bool is_reference(Id back) const { return behind_.size(back) % 2; }
+  // The set that the completion of a rule with return address `back` adds.
+  Id content(Id back) {
+    if (returns_[back].content != kNone) return returns_[back].content;
     Meter::Apart apart(meter_);
-    if (returns_[id].busy) throw SourceError(0, "a rule that derives itself through nothing");
-    returns_[id].busy = true;
-    ++depth_;
-    struct Leave {
-      Chart& c;
-      Id id;
-      ~Leave() { --c.depth_, c.returns_[id].busy = false; }
-    } leave{*this, id};
-    const Id place = returns_[id].place, symbol = returns_[id].symbol;
     Borrowed borrowed(*this);
     Building& out = borrowed.building;
-    read(place, place, shape_of(place), symbol, out);
+    std::vector<Id> open{back};
+    std::unordered_set<Id> seen{back};
+    for (std::size_t k = 0; k < open.size(); ++k)
+      each_behind(open[k], [&](Id d, Id to) {
+        if (g_.symbol[d] != Rules::kEnd) return out.items.push_back({d, to});
+        if (!seen.insert(to).second) return;
+        if (returns_[to].content != kNone) take(returns_[to].content, out);
+        else open.push_back(to);
+      });
     Id made = intern(out);
-    return returns_[id].content = made;
+    return returns_[back].content = made;
+  }
+  // By symbol: a number that those have in common which predict each other in turn (Tarjan, SIAM J. Comput. 1972).
+  void find_circles() {
+    const std::size_t n = g_.symbols();
+    circle_.assign(n, kNone);
+    std::vector<Id> low(n), order(n, kNone), stack;
+    struct Visit {
+      Id symbol;
+      std::size_t next;
+    };
+    Id count = 0;
+    for (std::size_t root = g_.terminals.size(); root < n; ++root) {
+      if (order[root] != kNone) continue;
+      std::vector<Visit> path{{static_cast<Id>(root), 0}};
+      while (!path.empty()) {
+        auto [s, next] = path.back();
+        if (next == 0) low[s] = order[s] = count++, stack.push_back(s);
+        if (next < g_.waiters[s].size()) {
+          ++path.back().next;
+          const Id head = g_.head[g_.waiters[s][next]];
+          if (order[head] == kNone) path.push_back({head, 0});
+          else if (circle_[head] == kNone) low[s] = std::min(low[s], order[head]);
+          continue;
+        }
+        path.pop_back();
+        if (!path.empty()) low[path.back().symbol] = std::min(low[path.back().symbol], low[s]);
+        if (low[s] != order[s]) continue;
+        for (Id x = kNone; x != s;) x = stack.back(), stack.pop_back(), circle_[x] = s;
+      }
+    }
+    meter_.charge(static_cast<std::int64_t>(g_.symbol.size()));
   }
 
   // ------------------------------------------------------------------ shapes
@@ -440,23 +503,19 @@ class Chart {
     std::vector<Id> open{root};
     std::unordered_map<Id, std::int64_t> value{{root, Rules::kInfinite}};
     for (std::size_t k = 0; k < open.size(); ++k) {
-      Id c = content(open[k]);
-      for (std::size_t i = 2, n = sets_.size(c); i < n; i += 2) {
-        Id back = sets_.begin(c)[i];
+      each_behind(open[k], [&](Id, Id back) {
         if (returns_[back].cost < 0 && value.emplace(back, Rules::kInfinite).second) open.push_back(back);
-      }
+      });
     }
     for (bool changed = true; changed;) {
       changed = false;
       for (std::size_t k = open.size(); k-- > 0;) {
-        Id c = content(open[k]);
-        std::int64_t best = accepts(c) ? 0 : Rules::kInfinite;
-        for (std::size_t i = 1, n = sets_.size(c); i < n; i += 2) {
-          Id back = sets_.begin(c)[i + 1];
+        std::int64_t best = Rules::kInfinite;
+        each_behind(open[k], [&](Id d, Id back) {
           std::int64_t known = returns_[back].cost >= 0 ? returns_[back].cost : value[back];
-          best = std::min(best, std::min(g_.rest[sets_.begin(c)[i]] + known, Rules::kInfinite));
-        }
-        meter_.charge(static_cast<std::int64_t>(sets_.size(c)));
+          best = std::min(best, std::min(g_.rest[d] + known, Rules::kInfinite));
+          meter_.charge(2);
+        });
         std::int64_t& v = value[open[k]];
         if (best < v) v = best, changed = true;
       }
@@ -472,8 +531,12 @@ class Chart {
   std::deque<Building> buildings_;
   std::size_t borrowed_ = 0;
   Id start_ = 0;
+  ListStore behind_;  // by return address: pairs of dot and return address, sorted
   std::vector<Return> returns_;
-  std::vector<Id> waiting_, shape_ids_, by_content_;  // by set
+  std::vector<std::pair<Id, Id>> pairs_;  // for one at a time
+  std::vector<Id> circle_;                // by symbol
+  Id end_dot_ = 0;                        // stands for all dots at the end of a rule
+  std::vector<Id> waiting_, shape_ids_;   // by set
   std::vector<std::int64_t> costs_;
   std::deque<Shape> shapes_;
   std::unordered_map<Id, Id> shapes_by_next_;
@@ -481,7 +544,6 @@ class Chart {
   WordTable<Priced> moves_;
   std::deque<Corners> corners_;
   WordTable<Id> corner_ids_;  // by shape and symbol
-  int depth_ = 0;
 };
 
 }  // namespace constrain

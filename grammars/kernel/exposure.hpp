@@ -148,7 +148,7 @@ class Exposure {
     std::map<Id, Bits> value{{root, Bits(words(), 0)}};
     for (std::size_t k = 0; k < open.size(); ++k) {
       Bits own(words(), 0);
-      chart_.each_item(chart_.content(open[k]), [&](Id dot, Id back) {
+      chart_.each_behind(open[k], [&](Id dot, Id back) {
         join(own, ahead_[static_cast<std::size_t>(dot)]);
         if (!passes_[static_cast<std::size_t>(dot)] || back == Chart::kTop) return;
         if (known(back) != kUnknown) join(own, bits(known(back)));
@@ -160,7 +160,7 @@ class Exposure {
     for (bool grew = open.size() > 1; grew;) {
       grew = false;
       for (std::size_t k = open.size(); k-- > 0;)
-        chart_.each_item(chart_.content(open[k]), [&](Id dot, Id back) {
+        chart_.each_behind(open[k], [&](Id dot, Id back) {
           if (passes_[static_cast<std::size_t>(dot)] && value.count(back)) grew |= join(value[open[k]], value[back]);
         });
       meter_.charge(static_cast<std::int64_t>(open.size()));

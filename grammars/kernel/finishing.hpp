@@ -131,10 +131,10 @@ class Finishing {
     std::unordered_set<Id> seen{root};
     std::vector<Id> good;
     for (std::size_t k = 0; k < open.size(); ++k) {
-      Id at = open[k], content = chart_.content(at);
-      bool ends = chart_.accepts(content);
+      Id at = open[k];
+      bool ends = at == Chart::kTop;
       meter_.charge();
-      chart_.each_item(content, [&](Id dot, Id back) {
+      chart_.each_behind(at, [&](Id dot, Id back) {
         if (!view.clean_rest[static_cast<std::size_t>(dot)]) return;
         if (view.known(back) != kUnknown) {
           ends = ends || view.known(back) == kYes;

@@ -2,7 +2,8 @@
 //
 // An *interior* is put together from *parts*, one for each first byte: after it few lexer states are left, so that most
 // states share most parts (every state in the middle of a name goes on to the same one after any letter). Tokens that end
-// the lexeme are grouped by how they do; their tails become views. Not thread-safe.
+// the lexeme are grouped by how they do, and by the obligations that are left after the first byte of what follows; their
+// tails become views. Not thread-safe.
 #pragma once
 #include <set>
 
@@ -14,9 +15,10 @@ namespace constrain {
 struct RuleExit {
   Id terminals = 0;
   Id line = 0;  // states within a newline: number of what was read of it since the state
+  Id obligations = 0;  // after the first byte of the tails; if there are any, that is one byte
   std::int32_t view = 0;
 };
-// Nodes at which a lexeme may have ended under an obligation, for one way to end it, and the byte that leads to them.
+// Nodes at which a lexeme may have ended under an obligation of a capture, for one way to end it, and the byte that leads to them.
 struct RuleFork {
   Id terminals = 0, line = 0, state = 0;  // state: of the lexer before the nodes
   int byte = 0;
@@ -66,7 +68,7 @@ class RuleInteriors {
   }
 
  private:
-  // Terminals, line and, of forks, the lexer state and the byte after it.
+  // Terminals, line; the obligations after the next byte or, of forks, the lexer state before it; where that matters, the byte.
   using Ending = std::tuple<Id, Id, Id, int>;
   using Endings = std::map<Ending, std::vector<std::int32_t>>;
   // The tokens below one first byte.
@@ -117,7 +119,7 @@ class RuleInteriors {
     out.ways.assign(ways.begin(), ways.end());
     for (auto& [state, sets] : unsure) out.unsure.emplace_back(state, united(sets));
     out.doubtful.assign(doubtful.begin(), doubtful.end());
-    for (auto& [ending, nodes] : exits) out.exits.push_back({std::get<0>(ending), std::get<1>(ending), views_.view_of(nodes)});
+    for (auto& [ending, nodes] : exits) out.exits.push_back({std::get<0>(ending), std::get<1>(ending), std::get<2>(ending), views_.view_of(nodes)});
     for (auto& [ending, nodes] : forks)
       out.forks.push_back({std::get<0>(ending), std::get<1>(ending), std::get<2>(ending), std::get<3>(ending), nodes});
     bytes_ += bytes_of(out) + 200;
@@ -208,14 +210,15 @@ class RuleInteriors {
       if (!next) out.part.exits[{0, read, 0, 0}].push_back(i);
       return;
     }
-    bool forked = r_.g.longest && next;
-    if (forked && r_.scan.no_longer_match(next) == kNone) return;
+    Id longer = r_.g.longest && next ? r_.scan.no_longer_match(next) : 0;
+    if (longer == kNone) return;
     for (const Scanner::End& e : r_.scan.ends(at)) {
       Id indentation = r_.has_newline(e.terminals) ? read : 0;
-      bool looked = e.obligations && r_.scan.looks_at(e.obligations, b);
-      if (looked && r_.scan.step_obligations(e.obligations, b) == kNone) continue;
-      if (looked || forked) out.part.forks[{e.terminals, indentation, at, b}].push_back(i);
-      else out.part.exits[{e.terminals, indentation, 0, 0}].push_back(i);
+      Id asked = r_.scan.step_obligations(e.obligations, b);
+      if (asked == kNone) continue;
+      asked = r_.scan.join(asked, longer);
+      if (r_.scan.captured_list(asked)) out.part.forks[{e.terminals, indentation, at, b}].push_back(i);
+      else out.part.exits[{e.terminals, indentation, asked, asked ? b : 0}].push_back(i);
     }
   }
   Id line_number(const std::string& line) {

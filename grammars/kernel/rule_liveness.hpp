@@ -48,6 +48,7 @@ class RuleLiveness : public Readings {
   bool live(const Alternative& a) {
     if (a.phase == kFresh ? chart.dead(a.set) : a.phase != kEmbedded && !a.state) return false;
     if (plainly_live(a)) return true;
+    if (a.obligations && freed(a)) return true;
     if (a.obligations && !g.captures.empty() && ends_in_time(a)) return true;
     if (a.obligations && a.phase == kInside && !lexeme_can_end(a.state, a.obligations)) return false;
     if (a.phase == kInside && final_ends(a.state).only) {
@@ -176,6 +177,39 @@ class RuleLiveness : public Readings {
   }
   bool is_separable(Id terminal) const { return separability_.separable[terminal]; }
 
+  // Is a reading without obligations that is plainly live one byte behind a shortest match of a terminal in progress?
+  bool freed(const Alternative& a) {
+    if (a.phase == kFresh) return freed_behind(a);
+    if (a.phase != kInside || in_newline(a.state, a.layout)) return false;
+    Alternative at = a;
+    std::vector<Id> parts(scan.begin(a.state), scan.end(a.state));
+    for (std::size_t i = 1; i < parts.size(); i += 2) {
+      if (re_.abstract(parts[i])) continue;
+      at.state = a.state, at.obligations = a.obligations;
+      for (char b : re_.shortest(parts[i])) {
+        at.state = scan.step(at.state, static_cast<unsigned char>(b));
+        if ((at.obligations = scan.step_obligations(at.obligations, static_cast<unsigned char>(b))) == kNone) break;
+      }
+      if (at.obligations != kNone && at.state && at.state != Scanner::kUnsure && freed_behind(at)) return true;
+    }
+    return false;
+  }
+  // The same if the lexeme ends here.
+  bool freed_behind(const Alternative& at) {
+    bool found = false;
+    each_end(at, [&](Id ask, const Place& p) {
+      const Id asked = scan.join(at.obligations, ask);
+      Alternative begun = fresh(p);
+      const Id start = begun.state;
+      begun.phase = kInside;
+      for (int b = 0; b < 256 && !found; ++b) {
+        if (!(begun.state = scan.step(start, b)) || scan.step_obligations(asked, b) != 0 || in_newline(begun.state, begun.layout)) continue;
+        const Id longer = at.phase == kInside && g.longest ? scan.step(at.state, b) : 0;
+        found = (!longer || scan.no_longer_match(longer) == 0) && plainly_live(begun);
+      }
+    });
+    return found;
+  }
   // Is there a completion that finishes the lexeme as its canonical one does and is then too short for any obligation to be
   // broken? It has the bytes of a shortest derivation, and between two lexemes at most one that is ignored.
   bool ends_in_time(const Alternative& a) {
@@ -377,31 +411,47 @@ class RuleLiveness : public Readings {
     auto it = extending_.find(key);
     if (it != extending_.end()) return it->second;
     Meter::Apart apart(meter_);
-    ByteSet out{};
-    Id unless = g.terminals[terminal].unless;
-    if (unless != kNone) out = separability_.alive(unless);
     auto goes_on = [&](Id next) {  // but for what its outline says of a capture that has stopped
       return !stops || scan.residual(next, terminal) == RegexStore::kEmpty || scan.end(next) - scan.begin(next) > 2;
     };
-    std::vector<Id> open{from};
-    std::unordered_set<Id> seen{from};
-    while (!open.empty()) {
-      Id at = open.back();
-      open.pop_back();
-      bool ends = re_.nullable(scan.residual(at, terminal));
-      if (ends)
-        for (std::size_t k = 0; k < scan.ends(at).size(); ++k)
-          for (int b = 0; b < 256; ++b)
-            if (scan.looks_at(scan.ends(at)[k].obligations, b)) put(out, b);
+    const Id unless = g.terminals[terminal].unless;
+    const ByteSet forbidden = unless != kNone ? separability_.alive(unless) : ByteSet{};
+    std::vector<Id> states{from};  // all to which the terminal leads: found together, because one leads to the next
+    std::vector<ByteSet> found{forbidden};
+    std::vector<std::vector<std::size_t>> before{{}};
+    std::unordered_map<Id, std::size_t> number{{from, 0}};
+    for (std::size_t k = 0; k < states.size(); ++k) {
+      const Id at = states[k];
+      const bool ends = re_.nullable(scan.residual(at, terminal));
+      if (ends)  // the other ends ask for what a byte at which the first asks for nothing refutes
+        for (int b = 0; b < 256; ++b)
+          if (scan.looks_at(scan.ends(at)[0].obligations, b)) put(found[k], b);
       meter_.charge(4);
+      Id last = Scanner::kDead;
       for (int b = 0; b < 256; ++b) {
-        Id next = scan.step(at, b);
+        const Id next = scan.step(at, b);
         if (!next) continue;
-        if (ends && g.longest && goes_on(next)) put(out, b);
-        if (scan.residual(next, terminal) != RegexStore::kEmpty && seen.insert(next).second) open.push_back(next);
+        if (ends && g.longest && goes_on(next)) put(found[k], b);
+        if (next == last || scan.residual(next, terminal) == RegexStore::kEmpty) continue;
+        last = next;
+        auto [place, fresh] = number.try_emplace(next, states.size());
+        if (fresh) states.push_back(next), found.push_back(forbidden), before.emplace_back();
+        before[place->second].push_back(k);
       }
     }
-    return extending_[key] = out;
+    std::vector<std::size_t> open(states.size());
+    std::iota(open.begin(), open.end(), std::size_t{0});
+    while (!open.empty()) {
+      const std::size_t k = open.back();
+      open.pop_back();
+      for (std::size_t p : before[k]) {
+        bool grew = false;
+        for (int w = 0; w < 4; ++w) grew = grew || (found[k][w] & ~found[p][w]), found[p][w] |= found[k][w];
+        if (grew) open.push_back(p);
+      }
+    }
+    for (std::size_t k = 0; k < states.size(); ++k) extending_[static_cast<std::uint64_t>(states[k]) << 32 | (key & 0xFFFFFFFF)] = found[k];
+    return extending_[key];
   }
 
   // ------------------------------------------------------------------ lexemes under obligations

@@ -4,7 +4,9 @@
 //   interior   tokens that stay inside the lexeme in progress: a constant of its lexer state (`RuleInteriors`);
 //   exits      tokens that end it and go on: for each way to end it, the tails judged at what follows (`RuleViews`);
 //   follow     if the lexeme may end before the first byte: the mask of what follows, cut to tokens whose first byte ends it.
-// What depends on more than that (obligations, embedded documents, line ends inside a tail) is stepped through afresh.
+// Under obligations the tokens that begin with a byte at which these look are judged like tails, read from within the lexeme;
+// to all others they mean nothing. What depends on more than that (obligations of captures, embedded documents, line ends
+// inside a tail) is stepped through afresh.
 //
 // Finished masks are kept by alternative, as id lists or rows. All memos are bounded together and dropped together.
 // Not thread-safe; masks are copied out.
@@ -164,9 +166,9 @@ class RuleMasks {
     const std::vector<Place>& next = r_.after(a.set, layout_after(a, e.line), e.terminals, a.phase == RuleReader::kLineStart);
     for (std::size_t k = 0; k < next.size(); ++k) {
       Place p = next[k];
-      views_.judge(e.view, p, row, [&](std::int32_t node) {
+      views_.judge(e.view, p, e.obligations, row, [&](std::int32_t node) {
         const TrieView& t = views_.trie(e.view);
-        visit_below(t, node, run(r_.config_of(r_.fresh(p)), t.path(node)), row);
+        visit_below(t, node, begin(p, e.obligations, t.path(node)), row);
       });
     }
   }
@@ -176,7 +178,14 @@ class RuleMasks {
     for (char c : interiors_.line(line)) layout = r_.layouts.column(layout, static_cast<unsigned char>(c), first), first = false;
     return layout;
   }
-  // The tokens below nodes before which the lexeme may have ended under an obligation.
+  // The configuration after `text` is read from `p` on; `obligations`: those after its first byte.
+  Id begin(const Place& p, Id obligations, const std::string& text) {
+    std::vector<Alternative> begun;
+    r_.step(r_.fresh(p), static_cast<unsigned char>(text[0]), begun);
+    for (Alternative& a : begun) a.obligations = r_.scan.join(a.obligations, obligations);
+    return run(r_.live_config(begun), text.substr(1));
+  }
+  // The tokens below nodes before which the lexeme may have ended under an obligation of a capture.
   void end_in_doubt(const Alternative& a, const RuleFork& f, std::uint32_t* row) {
     Alternative at = a;
     at.state = f.state, at.phase = RuleReader::kInside;
@@ -230,13 +239,14 @@ class RuleMasks {
       if (!r_.live(next)) return;
       store_.add_cut(mask(next), clear, row);
     });
+    if (undecided.empty()) return;
+    if (!line && r_.g.captures.empty()) return end_under(a, undecided, row);
     ByteSet possible{};
-    if (!undecided.empty())
-      r_.each_end(a, [&](Id, const Place& p) {
-        for (int b : undecided)
-          if (begins(p, b)) put(possible, b);
-      });
-    if (!undecided.empty() && !r_.g.captures.empty()) {
+    r_.each_end(a, [&](Id, const Place& p) {
+      for (int b : undecided)
+        if (begins(p, b)) put(possible, b);
+    });
+    if (!r_.g.captures.empty()) {
       std::vector<std::uint32_t> most = store_.row();
       r_.each_end(a, [&](Id, const Place& p) {
         Alternative next = r_.fresh(p);
@@ -249,6 +259,19 @@ class RuleMasks {
       std::vector<Alternative> ended;
       r_.end_and_step(a, r_.scan.step(a.state, b), b, ended);
       visit_below(trie_.all, roots_[b], r_.live_config(ended), row);
+    }
+  }
+  // The lexeme of `a` may have ended here, but only if what follows these bytes meets an obligation.
+  void end_under(const Alternative& a, const std::vector<int>& bytes, std::uint32_t* row) {
+    for (int b : bytes) {
+      Id next = r_.scan.step(a.state, b), longer = r_.g.longest && next ? r_.scan.no_longer_match(next) : 0;
+      if (longer == kNone) continue;
+      r_.each_end(a, [&](Id asked, const Place& p) {
+        Id owed = r_.scan.step_obligations(asked, b);
+        if (owed == kNone) return;
+        owed = r_.scan.join(owed, longer);
+        views_.judge_tokens(b, p, owed, row, [&](std::int32_t node) { visit_below(trie_.all, node, begin(p, owed, trie_.all.path(node)), row); });
+      });
     }
   }
   // Obligations that a byte does not touch are void after it: everything but the bytes they look at is as without them.
@@ -264,8 +287,9 @@ class RuleMasks {
     }
     for (int b = 0; b < 256; ++b)
       if (roots_[b] >= 0) {
-        if (r_.scan.looks_at(a.obligations, b)) walk_below(a, roots_[b], row);
-        else put(open, b);
+        if (!r_.scan.looks_at(a.obligations, b)) put(open, b);
+        else if (a.phase == RuleReader::kLineStart || r_.scan.captured_list(a.obligations)) walk_below(a, roots_[b], row);
+        else views_.judge_tokens(b, a, row, [&](std::int32_t node) { walk_below(a, node, row); });
       }
     if (!r_.live(free) || !r_.scan.fulfilled(a.obligations)) return;
     store_.add_cut(mask(free), open, row);

@@ -76,6 +76,13 @@ class Scanner {
   bool captured(Id state) const {
     return any_part(state, [&](Id r) { return re_.captured(r); });
   }
+  // Is any of these obligations of a capture?
+  bool captured_list(Id list) const {
+    if (g_.captures.empty()) return false;
+    for (const Id* p = lists.begin(list); p < lists.end(list); p += 3)
+      if (re_.captured(p[1])) return true;
+    return false;
+  }
   // `list` without what captures ask for.
   Id without_captures(Id list) {
     std::vector<std::array<Id, 3>> kept;
@@ -143,9 +150,22 @@ class Scanner {
   }
   // Bytes that obligations look at, at this point: every other byte leaves them fulfilled for good.
   bool looks_at(Id list, int b) {
-    for (const Id* p = lists.begin(list); p < lists.end(list); p += 3)
-      if (*p == kMust || re_.live_step(p[1], b) != RegexStore::kEmpty) return true;
-    return false;
+    if (!list) return false;
+    auto looks = [&](const Id* p, int x) { return *p == kMust || re_.live_step(p[1], x) != RegexStore::kEmpty; };
+    if (captured_list(list)) {  // of which there is no end
+      for (const Id* p = lists.begin(list); p < lists.end(list); p += 3)
+        if (looks(p, b)) return true;
+      return false;
+    }
+    if (list >= static_cast<Id>(looks_.size())) looks_.resize(lists.count());
+    Looks& known = looks_[static_cast<std::size_t>(list)];
+    if (!known.found) {
+      known.found = true;
+      for (std::size_t i = 0; i < lists.size(list); i += 3)
+        for (int x = 0; x < 256; ++x)
+          if (looks(lists.begin(list) + i, x)) put(known.at, x);
+    }
+    return has(known.at, b);
   }
   // Do all words that obligations forbid have a distance greater than this?
   bool farther(Id list, std::int64_t distance) {
@@ -160,7 +180,7 @@ class Scanner {
     if (joined_.size() > kSteps) joined_.clear();
   }
   std::size_t bytes() const {
-    return row_count_ * sizeof(Row) + rows_.size() * 52 + parts_.bytes() + lists.bytes() + joined_.bytes() + obligation_steps_.bytes() + textual_steps_.bytes() + re_.bytes();
+    return row_count_ * sizeof(Row) + rows_.size() * 52 + parts_.bytes() + lists.bytes() + joined_.bytes() + obligation_steps_.bytes() + textual_steps_.bytes() + looks_.size() * sizeof(Looks) + re_.bytes();
   }
   std::size_t count() const { return rows_.size(); }
   // Forgets all states and obligations but these, and numbers them afresh. For when `Chart::lists` begins anew.
@@ -189,6 +209,7 @@ class Scanner {
     no_longer_ = {};
     obligation_steps_ = {};
     joined_ = {};
+    looks_ = {};
   }
 
  private:
@@ -267,6 +288,8 @@ class Scanner {
       }
       out.push_back({kNever, next, unless});
     }
+    for (auto& e : out)  // what must come and must not
+      if (e[0] == kMust && std::find(out.begin(), out.end(), std::array<Id, 3>{kNever, e[1], kNone}) != out.end()) return kNone;
     return pack(std::move(out));
   }
   Id state_of(const std::vector<Id>& flat) {
@@ -351,6 +374,11 @@ class Scanner {
   std::unordered_map<std::uint64_t, Id> starts_;
   std::unordered_map<Id, bool> goes_on_;
   std::vector<Id> no_longer_;  // by state
+  struct Looks {
+    bool found = false;
+    ByteSet at{};
+  };
+  std::vector<Looks> looks_;  // by list of obligations
   WordTable<Priced> obligation_steps_;
 };
 
