@@ -18,6 +18,7 @@ class KernelVocabulary:
     trie_bytes: int
     engine_bytes: int
     engine_budget: int
+    shards: int
     closed: bool
     def clear(self) -> None: ...
     def stats(self) -> dict[str, int]: ...
@@ -83,7 +84,10 @@ class KernelMatcher:
     def progress(self) -> Progress: ...
 
 def fill_masks(
-    matchers: Sequence[KernelMatcher], rows: Any, budgets: Sequence[int | None] | None = None
+    matchers: Sequence[KernelMatcher],
+    rows: Any,
+    budgets: Sequence[int | None] | None = None,
+    threads: int | None = None,
 ) -> list[bool]: ...
 def crossings(
     words: bytes, blobs: Sequence[bytes], root: int, terminals: Sequence[int], states: int, work: int, /
