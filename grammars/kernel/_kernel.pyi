@@ -11,7 +11,12 @@ Progress = tuple[list[int], list[int], list[int]]
 
 class KernelVocabulary:
     def __init__(
-        self, data: bytes, offsets: npt.NDArray[np.int32], flags: npt.NDArray[np.uint8], ends: Sequence[int]
+        self,
+        data: bytes,
+        offsets: npt.NDArray[np.int32],
+        flags: npt.NDArray[np.uint8],
+        ends: Sequence[int],
+        shards: int = 1,
     ) -> None: ...
     words: int
     trie_nodes: int

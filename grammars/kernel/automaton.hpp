@@ -1,7 +1,8 @@
 // What Python sees: a vocabulary, the engine behind it, automata and matchers.
 //
 // One engine (stores, memos, masks) serves everything compiled against a vocabulary in one mode, so that equal parts of
-// different sources are shared. When an engine outgrows its budget the vocabulary begins a new one; the old one lives
+// different sources are shared; or `shards` engines do, if masks of different sources are to be made side by side (batch.hpp):
+// equal sources then share one. When an engine outgrows its budget the vocabulary begins a new one; the old one lives
 // as long as automata that were compiled in it. Every public operation takes the engine's lock and a fresh meter, works
 // on copies and commits at the end, so that an error leaves the caller's object as it was.
 //
@@ -182,12 +183,12 @@ class KernelVocabulary : public std::enable_shared_from_this<KernelVocabulary> {
   std::int32_t size;
   std::vector<std::int32_t> end_tokens;
   std::size_t engine_budget = 64u << 20;  // of all engines of a mode
-  std::size_t shards = 1;                 // engines of a mode
+  const std::size_t shards;               // engines of a mode
   Level level;
 
   KernelVocabulary(std::string_view data, const std::int32_t* offsets, const std::uint8_t* flags, std::int32_t n,
-                   std::vector<std::int32_t> ends)
-      : trie(data, offsets, flags, n), size(n), end_tokens(std::move(ends)), level(trie, n) {}
+                   std::vector<std::int32_t> ends, std::size_t shards_ = 1)
+      : trie(data, offsets, flags, n), size(n), end_tokens(std::move(ends)), shards(std::max<std::size_t>(1, shards_)), level(trie, n) {}
 
   // `source`: a hash of what is compiled.
   std::shared_ptr<Engine> engine(const Mode& m, std::uint64_t source) {
@@ -268,7 +269,8 @@ class KernelVocabulary : public std::enable_shared_from_this<KernelVocabulary> {
   std::vector<std::shared_ptr<Engine>> engines() {
     std::lock_guard<std::mutex> guard(lock_);
     std::vector<std::shared_ptr<Engine>> out;
-    for (auto& [key, e] : engines_) out.push_back(e);
+    for (auto& [key, e] : engines_)
+      if (e) out.push_back(e);  // null where the vocabulary was refused
     return out;
   }
   std::mutex lock_;

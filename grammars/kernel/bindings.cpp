@@ -158,16 +158,16 @@ NB_MODULE(_kernel, m) {
   nb::class_<PyVocabulary>(m, "KernelVocabulary")
       .def("__init__",
            [](PyVocabulary* self, nb::bytes data, nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> offsets,
-              nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> flags, std::vector<std::int32_t> ends) {
+              nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> flags, std::vector<std::int32_t> ends, std::size_t shards) {
              if (offsets.shape(0) != flags.shape(0) + 1) throw nb::value_error("offsets must have one entry more than flags");
              const std::int32_t* o = offsets.data();
              for (std::size_t i = 0; i + 1 < offsets.shape(0); ++i)
                if (o[i] < 0 || o[i + 1] < o[i]) throw nb::value_error("offsets must not decrease");
              if (o[offsets.shape(0) - 1] > static_cast<std::int64_t>(data.size())) throw nb::value_error("offsets reach beyond the data");
              new (self) PyVocabulary{std::make_shared<KernelVocabulary>(std::string_view(data.c_str(), data.size()), o, flags.data(),
-                                                                        static_cast<std::int32_t>(flags.shape(0)), std::move(ends)),
+                                                                        static_cast<std::int32_t>(flags.shape(0)), std::move(ends), shards),
                                      {}};
-           })
+           }, nb::arg("data"), nb::arg("offsets"), nb::arg("flags"), nb::arg("ends"), nb::arg("shards") = 1)
       .def_prop_ro("words", [](const PyVocabulary& v) { return v.kernel->words(); })
       .def_prop_ro("trie_nodes", [](const PyVocabulary& v) { return v.kernel->trie.all.size(); })
       .def_prop_ro("trie_bytes", [](const PyVocabulary& v) { return v.kernel->trie.bytes() + v.kernel->level.bytes(); })
@@ -175,8 +175,7 @@ NB_MODULE(_kernel, m) {
       .def_prop_ro("closed", [](const PyVocabulary& v) { return v.kernel->trie.closed; })
       .def_prop_rw("engine_budget", [](const PyVocabulary& v) { return v.kernel->engine_budget; },
                    [](PyVocabulary& v, std::size_t bytes) { v.kernel->engine_budget = bytes; })
-      .def_prop_rw("shards", [](const PyVocabulary& v) { return v.kernel->shards; },
-                   [](PyVocabulary& v, std::size_t n) { v.kernel->shards = std::clamp<std::size_t>(n, 1, 1024); })
+      .def_prop_ro("shards", [](const PyVocabulary& v) { return v.kernel->shards; })
       .def("clear", [](PyVocabulary& v) { v.kernel->clear(); })
       .def("stats",
            [](const PyVocabulary& v) {
