@@ -1,7 +1,8 @@
 // A batch of masks: what is published is copied at once, engines make the rest side by side.
 //
-// An engine serves one caller at a time. Rows whose masks are published need none (published.hpp), a fraction of a microsecond
-// each; the others are grouped by their engines, and threads take whole groups. Threads live as long as the call, so that
+// An engine serves one caller at a time. Rows whose masks are published need none (published.hpp); the caller copies them in a
+// fraction of a microsecond each, as fast as memory takes them, which more threads do not change. The others are grouped by their
+// engines, and threads take whole groups, the largest first. Threads live as long as the call, so that
 // there is nothing to own, to stop or to lose in a fork. Starting one costs some ten microseconds: a thread starts another when it
 // has worked for five times as long and there is work left, so that what is soon done is done by the caller alone. Which thread
 // filled a row, and when, shows in nothing: masks depend on states alone, and every row has a meter of its own.
@@ -12,7 +13,6 @@
 #include <exception>
 #include <functional>
 #include <optional>
-#include <system_error>
 #include <thread>
 
 #include "automaton.hpp"
@@ -41,37 +41,38 @@ class Batch {
  private:
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::microseconds kWorthThread{50};
-  static constexpr std::size_t kPiece = 64;  // rows whose masks are looked up by one thread
-  static constexpr std::size_t kNew = 4;     // rows that are not published and no grammar's: worth a thread on the average
+  static constexpr std::size_t kNew = 4;  // so many rows that are not published, and no grammar's, are worth a thread on the average
 
-  Batch(std::vector<BatchRow>& rows, unsigned threads) : rows_(rows), most_(threads ? threads : std::max(1u, std::thread::hardware_concurrency())) {}
+  Batch(std::vector<BatchRow>& rows, unsigned threads) : rows_(rows), most_(threads) {}
 
   void run() {
-    std::vector<char> open(rows_.size(), 0);
-    const std::size_t pieces = (rows_.size() + kPiece - 1) / kPiece;
-    side_by_side(pieces, false, [&](std::size_t piece, auto&& pause) {
-      for (std::size_t i = piece * kPiece; i < std::min(rows_.size(), (piece + 1) * kPiece); ++i)
-        open[i] = !attempt(rows_[i], [&](BatchRow& r) { return !r.budget && r.automaton->fill_published(*r.point, r.row); });
-      pause();
-    });
     std::unordered_map<const Engine*, std::size_t> place;
     std::vector<std::vector<std::size_t>> groups;
     std::size_t fresh = 0;
     for (std::size_t i = 0; i < rows_.size(); ++i) {
-      if (!open[i]) continue;
+      if (attempt(rows_[i], copy)) continue;
       auto [it, first] = place.try_emplace(&rows_[i].automaton->engine(), groups.size());
       if (first) groups.emplace_back();
       groups[it->second].push_back(i);
       fresh += !rows_[i].automaton->rules();
     }
     std::stable_sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
-    side_by_side(groups.size(), fresh >= kNew, [&](std::size_t group, auto&& pause) {
-      for (std::size_t i : groups[group]) {
-        attempt(rows_[i], make);
-        pause();
-      }
-    });
+    std::function<void(bool)> turn = [&](bool eager) {
+      Clock::time_point since = Clock::now();
+      auto pause = [&] {
+        if (most_ == 1 || next_ >= groups.size() || (!eager && Clock::now() - since < kWorthThread)) return;
+        eager = false;
+        start([&turn] { turn(false); });
+        since = Clock::now();
+      };
+      if (eager && groups.size() > 1) pause();
+      for (std::size_t g = next_++; g < groups.size(); g = next_++)
+        for (std::size_t i : groups[g]) attempt(rows_[i], make), pause();
+    };
+    turn(fresh >= kNew);
+    join();
   }
+  static bool copy(BatchRow& r) { return !r.budget && r.automaton->fill_published(*r.point, r.row); }
   static bool make(BatchRow& r) {
     Automaton::Turn turn(*r.automaton);
     if (r.budget) r.fits = r.automaton->fill_within(*r.point, r.row, *r.budget);
@@ -89,32 +90,14 @@ class Batch {
     }
   }
 
-  // Calls work(k, pause) for every k below `n`; `pause` is to be called between parts of it. `at_once`: a second thread starts
-  // with the first.
-  template <class Work>
-  void side_by_side(std::size_t n, bool at_once, Work&& work) {
-    next_ = 0;
-    std::function<void(bool)> turn = [&](bool eager) {
-      Clock::time_point since = Clock::now();
-      auto pause = [&] {
-        if (most_ == 1 || next_ >= n || (!eager && Clock::now() - since < kWorthThread)) return;
-        eager = false;
-        start([&turn] { turn(false); });
-        since = Clock::now();
-      };
-      if (eager && next_ + 1 < n) pause();
-      for (std::size_t k = next_++; k < n; k = next_++) work(k, pause);
-    };
-    turn(at_once);
-    join();
-  }
   template <class F>
   void start(F&& f) {
     std::lock_guard<std::mutex> guard(lock_);
+    if (!most_) most_ = std::max(1u, std::thread::hardware_concurrency());  // takes microseconds to find out
     if (others_.size() + 1 >= most_) return;
     try {
       others_.emplace_back(std::forward<F>(f));
-    } catch (const std::system_error&) {  // no more threads to be had: those there are do the rest
+    } catch (const std::exception&) {  // no more threads to be had: those there are do the rest
     }
   }
   // The caller has found no more work, so that whoever runs now is in the list, or started by who is.
@@ -126,11 +109,10 @@ class Batch {
       guard.unlock();
       other.join();
     }
-    others_.clear();
   }
 
   std::vector<BatchRow>& rows_;
-  const std::size_t most_;
+  std::atomic<std::size_t> most_;  // 0: not known yet
   std::atomic<std::size_t> next_{0};
   std::mutex lock_;
   std::deque<std::thread> others_;  // of which references hold while it grows

@@ -9,7 +9,7 @@
 // from, or another mask of late. The table is direct-mapped, in pages of a lock each. Configurations own frames, whose counts are no atomics: they are
 // put into the table and dropped under the engine's lock, and compared under the page's; masks may outlive their slot.
 //
-// Memory: about 300 bytes a mask, V / 8 where it is neither small nor near another; `bytes`.
+// Memory: about 500 bytes a mask, V / 8 where it is neither small nor near another; `bytes`.
 #pragma once
 #include <array>
 #include <mutex>
@@ -39,6 +39,7 @@ class PublishedMasks {
 
   // The mask of `c`, or null. Needs no lock. `h`: a hash of `c` and of whatever else the mask depends on.
   std::shared_ptr<const PublishedMask> find(const Config& c, std::uint64_t h) const {
+    if (!small(c)) return nullptr;
     const Page& page = pages_[h / kSlots % kPages];
     std::lock_guard<std::mutex> guard(page.lock);
     if (!page.slots) return nullptr;
@@ -52,6 +53,7 @@ class PublishedMasks {
   // The mask of `c`, `size` words at `row`, was made at `cost` from `near`, if that is not null. `novel`: was anything new met?
   void offer(const Config& c, std::uint64_t h, const std::uint32_t* row, std::size_t size, Base near, const Meter::Cost& cost, bool accepting,
              bool novel) {
+    if (!small(c)) return;
     Page& page = pages_[h / kSlots % kPages];
     if (!page.slots) {  // read without a lock by none but the engine
       std::lock_guard<std::mutex> guard(page.lock);
@@ -66,8 +68,8 @@ class PublishedMasks {
     auto made = std::make_unique<Entry>();
     made->config = c;
     made->mask = packed(row, size, std::move(near), cost, accepting);
-    bytes_ += made->mask->bytes() + sizeof(Entry);
-    if (s.entry) bytes_ -= s.entry->mask->bytes() + sizeof(Entry);
+    bytes_ += made->bytes();
+    if (s.entry) bytes_ -= s.entry->bytes();
     std::lock_guard<std::mutex> guard(page.lock);
     s.hash = s.missed = h;
     s.entry.swap(made);
@@ -92,11 +94,14 @@ class PublishedMasks {
 
  private:
   static constexpr std::size_t kPages = 64, kSlots = 64;  // of a page
+  static constexpr std::size_t kDepth = 64, kText = 256;
   static constexpr std::size_t kFew = 64, kFar = 256;     // words
   static constexpr std::size_t kBases = 16, kBlock = 16;
   struct Entry {
     Config config;
     std::shared_ptr<const PublishedMask> mask;
+    // As if no frame were shared.
+    std::size_t bytes() const { return mask->bytes() + sizeof(Entry) + config.key.size() + (config.frame ? config.frame->depth * sizeof(Frame) : 0); }
   };
   struct Slot {
     std::uint64_t hash = 0, missed = 0;  // of what is published; of the last miss, for the engine alone
@@ -107,6 +112,9 @@ class PublishedMasks {
     mutable std::int64_t hits = 0;
     std::unique_ptr<Slot[]> slots;
   };
+
+  // Others are not published: comparing and holding a configuration takes what it has of frames and text.
+  static bool small(const Config& c) { return (!c.frame || c.frame->depth <= kDepth) && c.key.size() <= kText; }
 
   std::shared_ptr<const PublishedMask> packed(const std::uint32_t* row, std::size_t size, Base near, const Meter::Cost& cost, bool accepting) {
     auto made = std::make_shared<PublishedMask>();
