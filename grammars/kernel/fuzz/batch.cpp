@@ -153,7 +153,7 @@ std::int64_t check(std::uint64_t number) {
     c.tokens = cases[0].tokens, c.ends = cases[0].ends;
     cases.push_back(std::move(c));
   }
-  const std::size_t shards = static_cast<std::size_t>(1 + r.below(3)), n = static_cast<std::size_t>(1 + r.below(90));
+  const std::size_t shards = static_cast<std::size_t>(1 + r.below(3)), n = static_cast<std::size_t>(1 + r.below(40));
   const Random walks(r.next());
   World alone(cases, shards);
   if (alone.empty()) return 0;
