@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test slow lint bench differential walks fuzz sanitize clean
+.PHONY: demo test slow lint bench differential walks fuzz fuzz-threads sanitize clean
 
 demo: $(STAMP)
 	$(BIN)/constrain generate --schema docs/examples/person.json \
@@ -23,6 +23,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/masks.py
+	$(BIN)/python tests/benchmarks/batches.py
 	$(BIN)/python tests/benchmarks/scaling.py
 	$(BIN)/python tests/benchmarks/context_free.py
 
@@ -34,8 +35,13 @@ walks: $(STAMP)
 
 fuzz: $(STAMP)
 	cmake -S grammars/kernel -B build/fuzz -DCONSTRAIN_FUZZ=ON -DCONSTRAIN_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
-	cmake --build build/fuzz
+	cmake --build build/fuzz --target fuzz_kernel
 	build/fuzz/fuzz_kernel $(or $(SECONDS_TO_RUN),600)
+
+fuzz-threads: $(STAMP)
+	cmake -S grammars/kernel -B build/threads -DCONSTRAIN_FUZZ=ON -DCONSTRAIN_SANITIZE_THREADS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
+	cmake --build build/threads --target fuzz_batch
+	build/threads/fuzz_batch $(or $(SECONDS_TO_RUN),300)
 
 sanitize: $(STAMP)
 	CMAKE_ARGS="-DCONSTRAIN_SANITIZE=ON" $(BIN)/python -m pip install -q --no-deps -C build-dir=build/sanitize -e .

@@ -11,13 +11,19 @@ Progress = tuple[list[int], list[int], list[int]]
 
 class KernelVocabulary:
     def __init__(
-        self, data: bytes, offsets: npt.NDArray[np.int32], flags: npt.NDArray[np.uint8], ends: Sequence[int]
+        self,
+        data: bytes,
+        offsets: npt.NDArray[np.int32],
+        flags: npt.NDArray[np.uint8],
+        ends: Sequence[int],
+        shards: int = 1,
     ) -> None: ...
     words: int
     trie_nodes: int
     trie_bytes: int
     engine_bytes: int
     engine_budget: int
+    shards: int
     closed: bool
     def clear(self) -> None: ...
     def stats(self) -> dict[str, int]: ...
@@ -83,7 +89,10 @@ class KernelMatcher:
     def progress(self) -> Progress: ...
 
 def fill_masks(
-    matchers: Sequence[KernelMatcher], rows: Any, budgets: Sequence[int | None] | None = None
+    matchers: Sequence[KernelMatcher],
+    rows: Any,
+    budgets: Sequence[int | None] | None = None,
+    threads: int | None = None,
 ) -> list[bool]: ...
 def crossings(
     words: bytes, blobs: Sequence[bytes], root: int, terminals: Sequence[int], states: int, work: int, /

@@ -1,7 +1,8 @@
 // What Python sees: a vocabulary, the engine behind it, automata and matchers.
 //
 // One engine (stores, memos, masks) serves everything compiled against a vocabulary in one mode, so that equal parts of
-// different sources are shared. When an engine outgrows its budget the vocabulary begins a new one; the old one lives
+// different sources are shared; or `shards` engines do, if masks of different sources are to be made side by side (batch.hpp):
+// equal sources then share one. When an engine outgrows its budget the vocabulary begins a new one; the old one lives
 // as long as automata that were compiled in it. Every public operation takes the engine's lock and a fresh meter, works
 // on copies and commits at the end, so that an error leaves the caller's object as it was.
 //
@@ -181,19 +182,32 @@ class KernelVocabulary : public std::enable_shared_from_this<KernelVocabulary> {
   Trie trie;
   std::int32_t size;
   std::vector<std::int32_t> end_tokens;
-  std::size_t engine_budget = 64u << 20;
+  std::size_t engine_budget = 64u << 20;  // of all engines of a mode
+  const std::size_t shards;               // engines of a mode
   Level level;
 
   KernelVocabulary(std::string_view data, const std::int32_t* offsets, const std::uint8_t* flags, std::int32_t n,
-                   std::vector<std::int32_t> ends)
-      : trie(data, offsets, flags, n), size(n), end_tokens(std::move(ends)), level(trie, n) {}
+                   std::vector<std::int32_t> ends, std::size_t shards_ = 1)
+      : trie(data, offsets, flags, n), size(n), end_tokens(std::move(ends)), shards(std::max<std::size_t>(1, shards_)), level(trie, n) {}
 
-  std::shared_ptr<Engine> engine(const Mode& m) {
-    std::lock_guard<std::mutex> guard(lock_);
+  // `source`: a hash of what is compiled.
+  std::shared_ptr<Engine> engine(const Mode& m, std::uint64_t source) {
     auto made = [&] { return std::shared_ptr<Engine>(new Engine(level, m), [home = weak_from_this()](Engine* old) { release(old, home.lock()); }); };
     if (m.ordered) return made();  // where the order of a source matters, what was read before must not be in it
-    std::shared_ptr<Engine>& e = engines_[m];
-    if (!e || e->bytes() > engine_budget) e = made();
+    std::shared_ptr<Engine> known;
+    {
+      std::lock_guard<std::mutex> guard(lock_);
+      std::shared_ptr<Engine>& e = engines_[{m, source % shards}];
+      if (!e) e = made();
+      known = e;
+    }
+    {
+      std::lock_guard<std::mutex> guard(known->lock);
+      if (known->bytes() <= engine_budget / shards) return known;
+    }
+    std::lock_guard<std::mutex> guard(lock_);
+    std::shared_ptr<Engine>& e = engines_[{m, source % shards}];
+    if (e == known) e = made();
     return e;
   }
   void clear() {
@@ -201,18 +215,20 @@ class KernelVocabulary : public std::enable_shared_from_this<KernelVocabulary> {
     engines_.clear();
   }
   std::size_t engine_bytes() {
-    std::lock_guard<std::mutex> guard(lock_);
     std::size_t n = 0;
-    for (auto& [m, e] : engines_) n += e->bytes();
+    for (auto& e : engines()) {
+      std::lock_guard<std::mutex> guard(e->lock);
+      n += e->bytes();
+    }
     return n;
   }
   MaskStats stats() {
-    std::lock_guard<std::mutex> guard(lock_);
     MaskStats sum;
-    for (auto& [m, e] : engines_) {
-      const MaskStats& s = e->masks.stats;
+    for (auto& e : engines()) {
+      std::lock_guard<std::mutex> guard(e->lock);
+      const MaskStats s = e->masks.counted();
       sum.fills += s.fills, sum.judgements += s.judgements, sum.hits += s.hits, sum.nodes += s.nodes;
-      sum.interiors += s.interiors, sum.interior_hits += s.interior_hits, sum.clears += s.clears;
+      sum.interiors += s.interiors, sum.interior_hits += s.interior_hits, sum.clears += s.clears, sum.published_hits += s.published_hits;
     }
     return sum;
   }
@@ -249,8 +265,16 @@ class KernelVocabulary : public std::enable_shared_from_this<KernelVocabulary> {
     }
   }
   static constexpr std::size_t kLarge = 8u << 20;
+  // Each to be locked before it is asked anything; never while `lock_` is held, which compiling takes under an engine's lock.
+  std::vector<std::shared_ptr<Engine>> engines() {
+    std::lock_guard<std::mutex> guard(lock_);
+    std::vector<std::shared_ptr<Engine>> out;
+    for (auto& [key, e] : engines_)
+      if (e) out.push_back(e);  // null where the vocabulary was refused
+    return out;
+  }
   std::mutex lock_;
-  std::map<Mode, std::shared_ptr<Engine>> engines_;
+  std::map<std::pair<Mode, std::size_t>, std::shared_ptr<Engine>> engines_;
 };
 
 // A point in a text: everything later depends on it alone. `ended`: an end token was consumed.
@@ -289,12 +313,13 @@ using SpecialTokens = std::unordered_map<std::string, std::vector<std::int32_t>>
 class Automaton {
  public:
   static constexpr std::size_t kBudget = 256u << 20;
+  static constexpr const char* kMaskWork = "mask_work";
 
   // `documents`: the mode of embedded JSON documents; `specials`: ids of special tokens by name.
   Automaton(std::shared_ptr<KernelVocabulary> vocabulary, const Mode& mode, const std::int64_t* words, std::size_t n,
             const std::vector<std::string_view>& blobs, Id root, std::int64_t compile_work, std::int64_t mask_work, const Mode& documents,
             const SpecialTokens& specials)
-      : vocabulary_(std::move(vocabulary)), engine_(vocabulary_->engine(mode)), mask_work_(mask_work) {
+      : vocabulary_(std::move(vocabulary)), source_(hash_of(words, n, blobs)), engine_(vocabulary_->engine(mode, source_)), mask_work_(mask_work) {
     std::lock_guard<std::mutex> guard(engine_->lock);
     engine_->meter.begin(compile_work, "compile_work");
     Loader loader(engine_->values, blobs);
@@ -337,14 +362,27 @@ class Automaton {
       if (a_.rules_) a_.bound_memory();
       a_.engine_->trim();
       if (a_.documents_) a_.documents_->trim();
-      a_.engine_->meter.begin(a_.mask_work_, "mask_work");
-      if (a_.documents_) a_.documents_->meter.begin(a_.mask_work_, "mask_work");
+      a_.engine_->meter.begin(a_.mask_work_, kMaskWork);
+      if (a_.documents_) a_.documents_->meter.begin(a_.mask_work_, kMaskWork);
     }
     Guard guard;
 
    private:
     const Automaton& a_;
   };
+
+  // Fills `row` as `fill` does if the mask was published; false, and nothing is written, if not. Needs no Turn, so that any
+  // number of threads may do so at a time; what the rules of a grammar keep is theirs alone (points are renumbered).
+  bool fill_published(const Point& p, std::uint32_t* row) const {
+    if (rules_) return false;
+    if (p.ended) return clear_to_ends(row), true;
+    std::shared_ptr<const PublishedMask> known = engine_->masks.published(p.config, document_.spacing());
+    if (!known) return false;
+    Meter::afford(known->cost, mask_work_, kMaskWork);
+    known->copy(row, static_cast<std::size_t>(vocabulary_->words()));
+    if (known->accepting) add_ends(row);
+    return true;
+  }
 
   const Point& start() const { return start_; }
   const std::shared_ptr<KernelVocabulary>& vocabulary() const { return vocabulary_; }
@@ -403,10 +441,10 @@ class Automaton {
     return out;
   }
   void fill(const Point& p, std::uint32_t* row) const {
-    if (p.ended) std::memset(row, 0, static_cast<std::size_t>(vocabulary_->words()) * 4);
-    else if (rules_) masks_->fill(p.config.a, row);
+    if (p.ended) return clear_to_ends(row);
+    if (rules_) masks_->fill(p.config.a, row);
     else engine_->masks.fill(p.config, row);
-    if (p.ended || accepting(p)) add_ends(row);
+    if (accepting(p)) add_ends(row);
   }
   // False if `budget` is below the distance; then the row is filled as for the distance.
   bool fill_within(const Point& p, std::uint32_t* row, std::int64_t budget) const {
@@ -538,7 +576,7 @@ class Automaton {
     std::unordered_map<Id, Document> roots;
     std::unique_lock<std::mutex> inner;
     if (!loaded.documents.empty()) {
-      documents_ = vocabulary_->engine(mode_of_documents(documents, loader, loaded));
+      documents_ = vocabulary_->engine(mode_of_documents(documents, loader, loaded), source_);
       inner = std::unique_lock<std::mutex>(documents_->lock);
       documents_->meter.begin(compile_work, "compile_work");
       Loader other(documents_->values, blobs);
@@ -553,6 +591,10 @@ class Automaton {
     masks_ = std::make_unique<RuleMasks>(*rules_, documents_ ? &documents_->masks : nullptr, vocabulary_->trie, vocabulary_->size, engine_->meter);
     start_.config.lexer = Lexer::Rules;
     start_.config.a = rules_->start();
+  }
+  void clear_to_ends(std::uint32_t* row) const {
+    std::memset(row, 0, static_cast<std::size_t>(vocabulary_->words()) * 4);
+    add_ends(row);
   }
   void add_ends(std::uint32_t* row) const {
     for (std::int32_t t : vocabulary_->end_tokens) row[t >> 5] |= 1u << (t & 31);
@@ -573,7 +615,15 @@ class Automaton {
     if (!engine_->reader.at_boundary(c)) throw SourceError(2, "no text matches that the tokens spell");
   }
 
+  static std::uint64_t hash_of(const std::int64_t* words, std::size_t n, const std::vector<std::string_view>& blobs) {
+    std::uint64_t h = n;
+    for (std::size_t i = 0; i < n; ++i) h = mix(h, static_cast<std::uint64_t>(words[i]));
+    for (std::string_view b : blobs) h = mix(h, std::hash<std::string_view>()(b));
+    return h;
+  }
+
   std::shared_ptr<KernelVocabulary> vocabulary_;
+  std::uint64_t source_;
   std::shared_ptr<Engine> engine_, documents_;  // documents_: of embedded JSON, if there is any
   std::unique_ptr<RuleReader> rules_;           // of a context-free grammar
   std::unique_ptr<RuleMasks> masks_;

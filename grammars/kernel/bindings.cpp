@@ -7,8 +7,7 @@
 #include <nanobind/stl/unordered_map.h>
 #include <nanobind/stl/vector.h>
 
-#include <thread>
-
+#include "batch.hpp"
 #include "crossings.hpp"
 #include "diagnosis.hpp"
 
@@ -130,10 +129,13 @@ bool fill_row(const Automaton& a, const Point& p, Rows& rows, std::int64_t index
   std::int32_t words = a.vocabulary()->words();
   std::uint32_t* row = rows.row(index);
   bool fits = true;
-  {
+  if (!budget.is_none()) {
+    const std::int64_t most = nb::cast<std::int64_t>(budget);
     Automaton::Turn turn(a);
-    if (budget.is_none()) a.fill(p, row);
-    else fits = a.fill_within(p, row, nb::cast<std::int64_t>(budget));
+    fits = a.fill_within(p, row, most);
+  } else if (!a.fill_published(p, row)) {
+    Automaton::Turn turn(a);
+    a.fill(p, row);
   }
   rows.clear_tail(row, words);
   return fits;
@@ -156,16 +158,16 @@ NB_MODULE(_kernel, m) {
   nb::class_<PyVocabulary>(m, "KernelVocabulary")
       .def("__init__",
            [](PyVocabulary* self, nb::bytes data, nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> offsets,
-              nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> flags, std::vector<std::int32_t> ends) {
+              nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> flags, std::vector<std::int32_t> ends, std::size_t shards) {
              if (offsets.shape(0) != flags.shape(0) + 1) throw nb::value_error("offsets must have one entry more than flags");
              const std::int32_t* o = offsets.data();
              for (std::size_t i = 0; i + 1 < offsets.shape(0); ++i)
                if (o[i] < 0 || o[i + 1] < o[i]) throw nb::value_error("offsets must not decrease");
              if (o[offsets.shape(0) - 1] > static_cast<std::int64_t>(data.size())) throw nb::value_error("offsets reach beyond the data");
              new (self) PyVocabulary{std::make_shared<KernelVocabulary>(std::string_view(data.c_str(), data.size()), o, flags.data(),
-                                                                        static_cast<std::int32_t>(flags.shape(0)), std::move(ends)),
+                                                                        static_cast<std::int32_t>(flags.shape(0)), std::move(ends), shards),
                                      {}};
-           })
+           }, nb::arg("data"), nb::arg("offsets"), nb::arg("flags"), nb::arg("ends"), nb::arg("shards") = 1)
       .def_prop_ro("words", [](const PyVocabulary& v) { return v.kernel->words(); })
       .def_prop_ro("trie_nodes", [](const PyVocabulary& v) { return v.kernel->trie.all.size(); })
       .def_prop_ro("trie_bytes", [](const PyVocabulary& v) { return v.kernel->trie.bytes() + v.kernel->level.bytes(); })
@@ -173,6 +175,7 @@ NB_MODULE(_kernel, m) {
       .def_prop_ro("closed", [](const PyVocabulary& v) { return v.kernel->trie.closed; })
       .def_prop_rw("engine_budget", [](const PyVocabulary& v) { return v.kernel->engine_budget; },
                    [](PyVocabulary& v, std::size_t bytes) { v.kernel->engine_budget = bytes; })
+      .def_prop_ro("shards", [](const PyVocabulary& v) { return v.kernel->shards; })
       .def("clear", [](PyVocabulary& v) { v.kernel->clear(); })
       .def("stats",
            [](const PyVocabulary& v) {
@@ -180,6 +183,7 @@ NB_MODULE(_kernel, m) {
              nb::dict d;
              d["fills"] = s.fills, d["judgements"] = s.judgements, d["judgement_hits"] = s.hits, d["trie_nodes_visited"] = s.nodes;
              d["interiors_built"] = s.interiors, d["interior_hits"] = s.interior_hits, d["memo_clears"] = s.clears;
+             d["published_hits"] = s.published_hits;
              return d;
            })
       .def("spell", [](const PyVocabulary& v, nb::bytes text) { return v.kernel->spell(std::string_view(text.c_str(), text.size())); })
@@ -418,34 +422,33 @@ NB_MODULE(_kernel, m) {
     return nb::make_tuple(classes, rows, accepting, crossed, firsts);
   });
 
-  m.def("fill_masks", [](const std::vector<nb::object>& matchers, nb::handle rows, nb::object budgets) {
+  m.def("fill_masks", [](const std::vector<nb::object>& matchers, nb::handle rows, nb::object budgets, std::optional<std::int64_t> threads) {
+    if (threads && *threads < 1) throw nb::value_error("a batch needs at least one thread");
     std::vector<PyMatcher*> all;
     for (const nb::object& o : matchers) all.push_back(&nb::cast<PyMatcher&>(o));
-    std::vector<std::int64_t> limits;
+    std::vector<std::optional<std::int64_t>> limits(budgets.is_none() ? all.size() : 0);
     if (!budgets.is_none())
-      for (nb::handle b : budgets) limits.push_back(b.is_none() ? -1 : nb::cast<std::int64_t>(b));
-    if (!limits.empty() && limits.size() != all.size()) throw nb::value_error("one budget for each matcher, or none at all");
-    std::vector<bool> fits(all.size(), true);
+      for (nb::handle b : budgets) limits.push_back(b.is_none() ? std::nullopt : std::optional(nb::cast<std::int64_t>(b)));
+    if (limits.size() != all.size()) throw nb::value_error("one budget for each matcher, or none at all");
     if (all.empty()) return nb::list();
     Rows r;
     std::int32_t words = 0;
     for (PyMatcher* p : all) words = std::max(words, p->automaton->vocabulary->kernel->words());
     r.resolve(rows, words);
-    for (std::size_t i = 0; i < all.size(); ++i) r.row(static_cast<std::int64_t>(i));
+    std::vector<BatchRow> batch(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      batch[i].automaton = &all[i]->a(), batch[i].point = &all[i]->here(), batch[i].budget = limits[i];
+      batch[i].row = r.row(static_cast<std::int64_t>(i));
+    }
+    unsigned most = static_cast<unsigned>(std::min<std::int64_t>(threads.value_or(0), 1024));
+    if (std::abs(r.stride) < r.width) most = 1;  // rows that overlap are filled in their order
     {
       nb::gil_scoped_release release;
-      for (std::size_t i = 0; i < all.size(); ++i) {
-        std::uint32_t* row = r.row(static_cast<std::int64_t>(i));
-        {
-          Automaton::Turn turn(all[i]->a());
-          if (limits.empty() || limits[i] < 0) all[i]->a().fill(all[i]->here(), row);
-          else fits[i] = all[i]->a().fill_within(all[i]->here(), row, limits[i]);
-        }
-        r.clear_tail(row, all[i]->a().vocabulary()->words());
-      }
+      for (const BatchRow& b : batch) r.clear_tail(b.row, b.automaton->vocabulary()->words());
+      Batch::fill(batch, most);
     }
     nb::list out;
-    for (bool f : fits) out.append(f);
+    for (const BatchRow& b : batch) out.append(b.fits);
     return out;
-  }, nb::arg("matchers"), nb::arg("rows"), nb::arg("budgets").none() = nb::none());
+  }, nb::arg("matchers"), nb::arg("rows"), nb::arg("budgets").none() = nb::none(), nb::arg("threads").none() = nb::none());
 }

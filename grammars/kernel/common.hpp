@@ -103,6 +103,10 @@ class Meter {
     compute();
     return apart.cost();
   }
+  // What `pay(c, c.work)` does on a meter that was begun afresh, without one.
+  static void afford(const Cost& c, std::int64_t limit, const char* where) {
+    if (std::max(c.peak, c.work) > limit) throw LimitError(std::max(c.peak, c.work), limit, where);
+  }
   // For the use of a result that cost `c`: fails where finding it would fail.
   void pay(const Cost& c) { pay(c, price(c.work)); }
   void pay(const Cost& c, std::int64_t price) {

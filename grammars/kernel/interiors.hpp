@@ -17,7 +17,7 @@
 namespace constrain {
 
 struct MaskStats {
-  std::int64_t fills = 0, judgements = 0, hits = 0, nodes = 0, interiors = 0, interior_hits = 0, clears = 0;
+  std::int64_t fills = 0, judgements = 0, hits = 0, nodes = 0, interiors = 0, interior_hits = 0, clears = 0, published_hits = 0;
 };
 
 class Interiors {
@@ -62,7 +62,8 @@ class Interiors {
   void clear_row(std::uint32_t* row) const { std::memset(row, 0, static_cast<std::size_t>(words_) * 4); }
   static void set(std::uint32_t* row, std::int32_t t) { row[t >> 5] |= 1u << (t & 31); }
   static void unset(std::uint32_t* row, std::int32_t t) { row[t >> 5] &= ~(1u << (t & 31)); }
-  void copy(const Interior& i, std::uint32_t* row) const {
+  void copy(const Interior& i, std::uint32_t* row) {
+    copied_ = i.row;
     if (!i.row->bits.empty()) {
       std::memcpy(row, i.row->bits.data(), static_cast<std::size_t>(words_) * 4);
       return;
@@ -591,6 +592,7 @@ class Interiors {
   std::vector<std::uint32_t> decoded_row_;
   std::unordered_map<Id, Needs> needs_;  // by state of a grammar
   std::unordered_map<std::uint64_t, std::uint64_t> loops_;
+  std::shared_ptr<const Row> copied_;  // the last one
   std::int32_t view_ids_ = 1;
   std::size_t bytes_ = 0;
 };

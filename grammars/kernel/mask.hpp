@@ -11,10 +11,10 @@
 // and judged afresh each time, because they see the names used up; the vocabulary has next to none of them. The memo
 // is therefore exact and far coarser than state identity.
 //
-// All memos are dropped together when they exceed their budget. Not thread-safe; published masks are copied out.
+// All memos are dropped together when they exceed their budget. Not thread-safe but for whole masks that were published.
 #pragma once
 #include "interiors.hpp"
-#include "kept_rows.hpp"
+#include "published.hpp"
 
 namespace constrain {
 
@@ -24,14 +24,34 @@ class MaskBuilder : public Interiors {
 
   // Writes the mask of `c` without end tokens into row[0 .. words()).
   void fill(const Config& c, std::uint32_t* row) {
-    ++stats.fills;
-    if (bytes_ > budget_) clear();
-    const std::uint64_t h = mix(c.hash(), r_.document().spacing());
+    if (bytes() > budget_) clear();
+    const std::uint64_t h = published_hash(c, r_.document().spacing());
     const std::size_t words = static_cast<std::size_t>(words_);
-    if (kept_rows_.copy(c, h, row, words, v_.meter_)) return;
+    if (auto known = published_.find(c, h)) {
+      v_.meter_.pay(known->cost, known->cost.work);
+      return known->copy(row, words);
+    }
+    ++stats.fills;
+    const std::int64_t met = stats.nodes + stats.interiors;
+    copied_.reset();
     const Meter::Cost cost = v_.meter_.once([&] { make(c, row); });
     v_.meter_.pay(cost, cost.work);
-    bytes_ += kept_rows_.offer(c, h, row, words, cost);
+    if (published_.bytes() > budget_ / 4) published_.clear();
+    PublishedMasks::Base near;
+    if (copied_ && !copied_->bits.empty()) near = PublishedMasks::Base(copied_, &copied_->bits);
+    published_.offer(c, h, row, words, std::move(near), cost, r_.accepting(c), stats.nodes + stats.interiors != met);
+  }
+  // The mask of `c` in a document that writes white space in the way of `spacing`, if it was made before. Needs no lock.
+  std::shared_ptr<const PublishedMask> published(const Config& c, std::uint32_t spacing) const {
+    return published_.find(c, published_hash(c, spacing));
+  }
+  std::size_t bytes() const { return bytes_ + published_.bytes(); }
+  // What was counted, with the masks that were found published among the fills.
+  MaskStats counted() const {
+    MaskStats out = stats;
+    out.published_hits = published_.hits();
+    out.fills += out.published_hits;
+    return out;
   }
   bool allows(Config c, std::int32_t token) {
     for (char b : trie_.text(token))
@@ -53,7 +73,7 @@ class MaskBuilder : public Interiors {
     keys_ = ListStore();
     nodes_.clear();
     results_.clear();
-    kept_rows_.clear();
+    published_.clear();
     known_ = Known();
     ++stats.clears;
   }
@@ -76,6 +96,8 @@ class MaskBuilder : public Interiors {
     std::vector<std::int32_t> rare;  // nodes of the view whose subtrees must be judged afresh
     Meter::Cost cost;                // a function of what was observed
   };
+
+  static std::uint64_t published_hash(const Config& c, std::uint32_t spacing) { return mix(c.hash(), spacing); }
 
   void add(const Result& x, std::uint32_t* row) const {
     if (!x.bits.empty())
@@ -453,7 +475,7 @@ class MaskBuilder : public Interiors {
   static constexpr Id kUnknown = -1, kInner = -2;
   static constexpr std::size_t kFewRegions = 64;
   std::unordered_map<std::uint64_t, std::vector<Outcome>> outcomes_;  // by view of the interior and tracked list
-  KeptRows kept_rows_;
+  PublishedMasks published_;
   Known known_;
   ListStore keys_;
   std::vector<Id> nodes_, key_;

@@ -287,6 +287,20 @@ def _failing_path(grammar: Grammar, vocabulary: Vocabulary, limits: Limits) -> s
     return failing_path(grammar.lowered.schema, empty)
 
 
-def fill_masks(matchers: Sequence[Matcher], rows: Any, budgets: Sequence[int | None] | None = None) -> list[bool]:
-    """Fill row i of `rows` for matcher i, in one call without the interpreter lock. See `Matcher.fill_mask`."""
-    return list(native.fill_masks([m._kernel for m in matchers], rows, budgets))
+def fill_masks(
+    matchers: Sequence[Matcher],
+    rows: Any,
+    budgets: Sequence[int | None] | None = None,
+    threads: int | None = None,
+) -> list[bool]:
+    """Fill row i of `rows` (int32/uint32[n, >= mask_words]) for matcher i, in one call without the interpreter lock.
+
+    Returns what `Matcher.fill_mask` would for each. budgets: one for each matcher, None where there is none. threads: at most
+    so many fill rows side by side, the calling one among them; None is the number of cores. Others start only where there
+    is enough work, and end with the call. No mask, error or limit depends on it. A matcher may stand in a batch twice.
+
+    If rows fail (LimitExceeded), all others are filled, those that failed are all zero, and the error of the first is raised.
+    Cost: masks that were made before are copied, a fraction of a microsecond each. New ones are made side by side where
+    their automata do not share an engine: see `Vocabulary.shards`.
+    """
+    return list(native.fill_masks([m._kernel for m in matchers], rows, budgets, threads))

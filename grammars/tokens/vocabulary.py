@@ -4,7 +4,9 @@ The bytes are those of a token in the middle of a text; where the first token of
 space that the tokenizer's decoder strips) `first_bytes` says what. Tokens without bytes (special, unused, or empty) are
 None: they are never allowed, apart from the end tokens.
 
-Everything compiled against one vocabulary shares one kernel engine: parsed sub-expressions, lexer states and masks.
+Everything compiled against one vocabulary in one mode shares one kernel engine: parsed sub-expressions, lexer states and
+masks. An engine makes masks for one caller at a time (masks that were made before are read by any number); with `shards`,
+sources are spread over several engines, whose masks are made side by side.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ class Vocabulary:
     tokens: list[bytes | None], index = token id; None marks special or unused ids.
     eos_token_ids: ids that end a text; at least one; all within the list.
     special_tokens: names of special ids. first_bytes: id -> bytes at the start of a text, where they differ.
+    shards: engines of a mode, at most 1,024. Equal sources share one, equal parts of different sources do only by chance: each
+    engine makes the masks of common parts (free text, names) once more. No mask and no limit depends on it.
     Raises VocabularyError for ids out of range or tokens that are not bytes. O(total bytes); about 0.2 s for 131k tokens.
     """
 
@@ -39,6 +43,7 @@ class Vocabulary:
         special_tokens: Mapping[str, int] | None = None,
         first_bytes: Mapping[int, bytes] | None = None,
         encoder: Any = None,
+        shards: int = 1,
     ) -> None:
         self.tokens: tuple[bytes | None, ...] = tuple(tokens)
         self.eos_token_ids: tuple[int, ...] = tuple(sorted(set(eos_token_ids)))
@@ -48,7 +53,9 @@ class Vocabulary:
         self._check()
         self.fingerprint: str = self._fingerprint()
         data, offsets, flags = self._packed()
-        self.kernel = native.KernelVocabulary(data, offsets, flags, list(self.eos_token_ids))
+        if not 1 <= shards <= 1024:
+            raise VocabularyError(f"{shards} shards; give at least one and at most 1,024")
+        self.kernel = native.KernelVocabulary(data, offsets, flags, list(self.eos_token_ids), shards)
 
     @classmethod
     def single_bytes(cls, specials: Iterable[str] = ()) -> Vocabulary:
@@ -61,13 +68,18 @@ class Vocabulary:
 
     @classmethod
     def from_tokenizer(
-        cls, tokenizer: Any, eos_token_ids: Iterable[int] | int | None = None, size: int | None = None
+        cls,
+        tokenizer: Any,
+        eos_token_ids: Iterable[int] | int | None = None,
+        size: int | None = None,
+        *,
+        shards: int = 1,
     ) -> Vocabulary:
         """Build from a tokenizer of transformers, tokenizers, tiktoken, sentencepiece or mistral-common.
 
         eos_token_ids: overrides what the tokenizer names. size: width of the model's output where it is padded beyond
-        the tokenizer. Raises VocabularyError if the kind of tokenizer or its decoder is unknown, or no end token is
-        named.
+        the tokenizer. shards: as above. Raises VocabularyError if the kind of tokenizer or its decoder is unknown, or no
+        end token is named.
         """
         found = token_bytes.extract(tokenizer)
         tokens = list(found.tokens)
@@ -83,7 +95,12 @@ class Vocabulary:
         if not ends:
             raise VocabularyError("the tokenizer names no end token; pass eos_token_ids=[...]")
         return cls(
-            tokens, ends, special_tokens=found.special_tokens, first_bytes=found.first_bytes, encoder=found.encoder
+            tokens,
+            ends,
+            special_tokens=found.special_tokens,
+            first_bytes=found.first_bytes,
+            encoder=found.encoder,
+            shards=shards,
         )
 
     # ------------------------------------------------------------------ sizes
@@ -142,9 +159,14 @@ class Vocabulary:
             raise VocabularyError(f"no tokens spell {text[:40]!r}")
         return ids
 
-    # ------------------------------------------------------------------ the shared engine
+    # ------------------------------------------------------------------ the shared engines
+    @property
+    def shards(self) -> int:
+        """Engines of a mode, over which sources are spread."""
+        return int(self.kernel.shards)
+
     def memory(self) -> dict[str, int]:
-        """Bytes held: `trie` (immutable) and `engine` (bounded by `engine_budget`, dropped by `clear`)."""
+        """Bytes held: `trie` (immutable) and `engine` (about `engine_budget` for each mode, dropped by `clear`)."""
         return {
             "trie": self.kernel.trie_bytes,
             "engine": self.kernel.engine_bytes,
@@ -152,7 +174,7 @@ class Vocabulary:
         }
 
     def stats(self) -> dict[str, int]:
-        """Counters of the current engines: fills, memo hits, trie nodes visited."""
+        """Counters of the current engines: fills, those whose mask was published, memo hits, trie nodes visited."""
         return dict(self.kernel.stats())
 
     def clear(self) -> None:

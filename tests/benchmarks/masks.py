@@ -125,13 +125,13 @@ def maskbench(files: int, seed: int) -> list[Case]:
     return out
 
 
-def load_vocabulary(path: str | None) -> constrain.Vocabulary:
+def load_vocabulary(path: str | None, shards: int = 1) -> constrain.Vocabulary:
     from transformers import AutoTokenizer
 
     from constrain.models import DEFAULT
 
     tokenizer = AutoTokenizer.from_pretrained(path or str(DEFAULT))
-    return constrain.Vocabulary.from_tokenizer(tokenizer)
+    return constrain.Vocabulary.from_tokenizer(tokenizer, shards=shards)
 
 
 # ---------------------------------------------------------------------- measuring
@@ -344,6 +344,7 @@ def print_table(figures: Figures, memory: dict[str, int], before: int, after: in
     misses = statistics["judgements"] - statistics["judgement_hits"] + statistics["interiors_built"]
     interiors = statistics["interiors_built"] + statistics["interior_hits"]
     row("masks filled", statistics["fills"])
+    row("of which published before", share(statistics["published_hits"], statistics["fills"]))
     row(
         "judgements found in the memo",
         share(statistics["judgement_hits"], statistics["judgements"]),
