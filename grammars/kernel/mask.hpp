@@ -32,14 +32,14 @@ class MaskBuilder : public Interiors {
       return known->copy(row, words);
     }
     ++stats.fills;
-    const std::int64_t met = stats.nodes + stats.interiors;
+    const std::int64_t nodes = stats.nodes, interiors = stats.interiors;
     copied_.reset();
     const Meter::Cost cost = v_.meter_.once([&] { make(c, row); });
     v_.meter_.pay(cost, cost.work);
     if (published_.bytes() > budget_ / 4) published_.clear();
     PublishedMasks::Base near;
     if (copied_ && !copied_->bits.empty()) near = PublishedMasks::Base(copied_, &copied_->bits);
-    published_.offer(c, h, row, words, std::move(near), cost, r_.accepting(c), stats.nodes + stats.interiors != met);
+    published_.offer(c, h, row, words, std::move(near), cost, r_.accepting(c), stats.nodes > nodes + kCostly || stats.interiors > interiors);
   }
   // The mask of `c` in a document that writes white space in the way of `spacing`, if it was made before. Needs no lock.
   std::shared_ptr<const PublishedMask> published(const Config& c, std::uint32_t spacing) const {
@@ -474,6 +474,7 @@ class MaskBuilder : public Interiors {
 
   static constexpr Id kUnknown = -1, kInner = -2;
   static constexpr std::size_t kFewRegions = 64;
+  static constexpr std::int64_t kCostly = 256;  // nodes visited
   std::unordered_map<std::uint64_t, std::vector<Outcome>> outcomes_;  // by view of the interior and tracked list
   PublishedMasks published_;
   Known known_;

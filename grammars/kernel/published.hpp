@@ -2,12 +2,12 @@
 //
 // Putting a mask together from interior and tails takes ten times as long as copying it, and needs the engine; a published
 // mask is immutable, so that rows of a batch, or callers of several threads, copy masks side by side. A mask is published when
-// making it met something new, or at the second miss in a row of its slot for the same configuration, so that configurations
+// making it took long, or at the second miss in a row of its slot for the same configuration, so that configurations
 // which never come again (strings that count, names) cost one comparison of hashes. Copying it is charged what making it was.
 //
-// A mask is held as the words in which it differs from a base: nothing at all, the interior that it was made
-// from, or another mask of late. The table is direct-mapped, in pages of a lock each. Configurations own frames, whose counts are no atomics: they are
-// put into the table and dropped under the engine's lock, and compared under the page's; masks may outlive their slot.
+// A mask is held as the words in which it differs from a base: nothing at all, the interior that it was made from, or another mask of
+// late. The table is direct-mapped, in pages of a lock each. Configurations own frames, whose counts are no atomics: they are put into
+// the table and dropped under the engine's lock, and compared under the page's; masks may outlive their slot.
 //
 // Memory: about 500 bytes a mask, V / 8 where it is neither small nor near another; `bytes`.
 #pragma once
@@ -50,9 +50,9 @@ class PublishedMasks {
   }
   // All else needs the engine's lock.
 
-  // The mask of `c`, `size` words at `row`, was made at `cost` from `near`, if that is not null. `novel`: was anything new met?
+  // The mask of `c`, `size` words at `row`, was made at `cost` from `near`, if that is not null. `costly`: did that take long?
   void offer(const Config& c, std::uint64_t h, const std::uint32_t* row, std::size_t size, Base near, const Meter::Cost& cost, bool accepting,
-             bool novel) {
+             bool costly) {
     if (!small(c)) return;
     Page& page = pages_[h / kSlots % kPages];
     if (!page.slots) {  // read without a lock by none but the engine
@@ -61,7 +61,7 @@ class PublishedMasks {
       bytes_ += kSlots * sizeof(Slot);
     }
     Slot& s = page.slots[h % kSlots];
-    if (!novel && s.missed != h) {
+    if (!costly && s.missed != h) {
       s.missed = h;
       return;
     }
