@@ -392,7 +392,7 @@ class Automaton {
   }
   bool run(Point& p, std::string_view text) const {
     for (char b : text)
-      if (!step_byte(p.config, static_cast<unsigned char>(b))) return false;
+      if (!engine_->reader.spells(static_cast<unsigned char>(b)) || !step_byte(p.config, static_cast<unsigned char>(b))) return false;
     return true;
   }
   // The point as a start for single bytes: only what tokens spell from here on is left. The same point where every byte
