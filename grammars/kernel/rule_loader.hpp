@@ -1,6 +1,6 @@
 // From a packed GRAMMAR node (`grammars/cfg.py`) to `Rules`: operands checked, terminals resolved in their stores.
 #pragma once
-#include "rules.hpp"
+#include "block_rules.hpp"
 
 namespace constrain {
 
@@ -49,6 +49,7 @@ class RuleLoader {
       if (!g.layout.on) first = mark_end(g, first, nonterminals++, all);
     }
     g.build(first, static_cast<std::size_t>(nonterminals), all, meter_);
+    if (const char* wrong = g.layout.on ? BlockRules(g, meter_).wrong() : nullptr) throw SourceError(1, wrong);
     return out;
   }
 
@@ -69,6 +70,7 @@ class RuleLoader {
     t.priority = static_cast<std::int32_t>(next());
     if (kind < 0 || kind > 4) throw SourceError(0, "a terminal of an unknown kind");
     t.kind = static_cast<TerminalKind>(kind);
+    if (t.kind == TerminalKind::Never && !out.rules.longest) throw SourceError(0, "a terminal that never matches competes under longest matches alone");
     switch (t.kind) {
       case TerminalKind::Regex: {
         if (unless >= 0) t.unless = loader_.regex(unless);
