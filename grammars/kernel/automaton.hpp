@@ -304,10 +304,7 @@ class Automaton {
       start_rules(loader, words, n, blobs, root, compile_work, documents, specials);
     } else {
       if (!vocabulary_->trie.closed) close_over_tokens();
-      // text of the indentation that pretty printing needs
-      const ByteSet& own = engine_->values.re.alphabet();
-      if (document_.kind == Document::kJson && document_.whitespace == 2 && !(has(own, '\n') && has(own, ' ') && engine_->reader.spells('\n') && engine_->reader.spells(' ')))
-        throw SourceError(1, "whitespace='pretty' over a vocabulary without line feeds, spaces or escapes");
+      check_indentation(*engine_, document_);
       start_.config = engine_->reader.start(document_);
     }
     compile_used_ = engine_->meter.used();
@@ -543,7 +540,7 @@ class Automaton {
       documents_->meter.begin(compile_work, "compile_work");
       Loader other(documents_->values, blobs);
       other.load_nodes(words, n);
-      for (auto& [terminal, node] : loaded.documents) roots.emplace(terminal, other.document(node));
+      for (auto& [terminal, node] : loaded.documents) check_indentation(*documents_, roots.emplace(terminal, other.document(node)).first->second);
     }
     std::unordered_map<std::int32_t, std::vector<Id>> by_token;
     for (auto& [terminal, name] : loaded.specials)
@@ -553,6 +550,13 @@ class Automaton {
     masks_ = std::make_unique<RuleMasks>(*rules_, documents_ ? &documents_->masks : nullptr, vocabulary_->trie, vocabulary_->size, engine_->meter);
     start_.config.lexer = Lexer::Rules;
     start_.config.a = rules_->start();
+  }
+  // Pretty printing needs line feeds and spaces.
+  static void check_indentation(Engine& engine, const Document& document) {
+    if (document.kind != Document::kJson || document.whitespace != 2) return;
+    for (int b : {'\n', ' '})
+      if (!has(engine.values.re.alphabet(), b) || !engine.reader.spells(b))
+        throw SourceError(1, "whitespace='pretty' over a vocabulary without line feeds, spaces or escapes");
   }
   void add_ends(std::uint32_t* row) const {
     for (std::int32_t t : vocabulary_->end_tokens) row[t >> 5] |= 1u << (t & 31);
