@@ -25,7 +25,10 @@ class BlockRules {
     std::vector<int> blocks(g_.terminals.size(), 0), brackets(g_.terminals.size(), 0);
     blocks[static_cast<std::size_t>(g_.layout.indent)] = 1;
     blocks[static_cast<std::size_t>(g_.layout.dedent)] = -1;
-    for (std::size_t t = 0; t < brackets.size(); ++t) brackets[t] = g_.layout.bracket[t];
+    for (std::size_t t = 0; t < brackets.size(); ++t) {
+      brackets[t] = g_.layout.bracket[t];
+      if (brackets[t] && (g_.terminals[t].ignored || g_.terminals[t].inside)) return "a layout whose brackets are ignored";
+    }
     if (!balanced(blocks)) return "a layout whose rules do not close the blocks that they open, or close others";
     if (!balanced(brackets)) return "a layout whose rules do not close the brackets that they open, or close others";
     if (breaks_inside()) return "a layout whose newline terminal is asked for inside brackets, where it is not taken";

@@ -49,6 +49,9 @@ class RuleLoader {
       if (!g.layout.on) first = mark_end(g, first, nonterminals++, all);
     }
     g.build(first, static_cast<std::size_t>(nonterminals), all, meter_);
+    for (std::size_t t = 0; t < g.terminals.size(); ++t)
+      if (g.terminals[t].kind == TerminalKind::Layout && (!g.layout.on || (static_cast<Id>(t) != g.layout.indent && static_cast<Id>(t) != g.layout.dedent)))
+        throw SourceError(0, "a terminal that a layout would produce, and none does");
     if (const char* wrong = g.layout.on ? BlockRules(g, meter_).wrong() : nullptr) throw SourceError(1, wrong);
     return out;
   }

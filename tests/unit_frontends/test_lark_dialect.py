@@ -286,6 +286,11 @@ def test_layouts_whose_rules_ask_for_what_never_comes(rules, why):
         compiled(text)
 
 
+def test_a_layout_whose_brackets_are_ignored():
+    with pytest.raises(constrain.UnsupportedFeature, match="brackets are ignored"):
+        compiled('start: "a" NL\nNL: /(\\n *)+/\n%ignore "("\n%layout NL IN DE ("(") (")") [/\\n/]')
+
+
 def test_a_layout_whose_brackets_are_closed_by_another_rule():
     text = """
     start: line*
