@@ -7,7 +7,8 @@
 // - before an indent stands a newline terminal, before a dedent a newline terminal or a dedent, whatever the derivation;
 // - all texts of a symbol open as many blocks, and as many brackets, more than they close; those of the start none, and nothing is
 //   closed before it is opened;
-// - no derivation holds a newline terminal inside brackets.
+// - no derivation holds a newline terminal inside brackets;
+// - brackets are not ignored, and have no match in common with what is no such bracket.
 //
 // Fixed points over the symbols, linear in the rules for each of the few values there are; depths are followed up to `kDeepest`.
 #pragma once
@@ -17,7 +18,7 @@ namespace constrain {
 
 class BlockRules {
  public:
-  BlockRules(const Rules& g, Meter& meter) : g_(g), meter_(meter), last_(g.symbols(), 0), before_(g.symbols(), 0) {}
+  BlockRules(const Rules& g, RegexStore& re, Meter& meter) : g_(g), re_(re), meter_(meter), last_(g.symbols(), 0), before_(g.symbols(), 0) {}
 
   // What is wrong with the rules; nullptr if nothing is.
   const char* wrong() {
@@ -31,6 +32,7 @@ class BlockRules {
     }
     if (!balanced(blocks)) return "a layout whose rules do not close the blocks that they open, or close others";
     if (!balanced(brackets)) return "a layout whose rules do not close the brackets that they open, or close others";
+    if (shared_brackets()) return "a layout in which one text may be a bracket and another terminal";
     if (breaks_inside()) return "a layout whose newline terminal is asked for inside brackets, where it is not taken";
     return nullptr;
   }
@@ -127,6 +129,15 @@ class BlockRules {
     }
     return net_[start()] == 0 && lowest[start()] == 0;
   }
+  // Have a bracket and a terminal that opens more or less a match in common? A lexeme would be both.
+  bool shared_brackets() const {
+    for (std::size_t t = 0; t < g_.terminals.size(); ++t)
+      for (std::size_t s = 0; g_.layout.bracket[t] && s < g_.terminals.size(); ++s)
+        if (g_.terminals[s].kind == TerminalKind::Regex && g_.layout.bracket[s] != g_.layout.bracket[t] &&
+            re_.live(re_.conj({g_.terminals[t].outline, g_.terminals[s].outline})))
+          return true;
+    return false;
+  }
   // Does a derivation hold a newline terminal inside brackets, of which `net_` is?
   bool breaks_inside() {
     std::vector<int> deepest(g_.symbols(), kNone_);  // of its newline terminals, from where it begins
@@ -151,6 +162,7 @@ class BlockRules {
   }
 
   const Rules& g_;
+  RegexStore& re_;
   Meter& meter_;
   std::vector<unsigned char> last_, before_;  // by symbol: the last terminals of its texts, and what may stand before them
   std::vector<int> net_;                      // by symbol: what its texts open more than they close

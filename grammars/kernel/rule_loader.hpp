@@ -52,7 +52,7 @@ class RuleLoader {
     for (std::size_t t = 0; t < g.terminals.size(); ++t)
       if (g.terminals[t].kind == TerminalKind::Layout && (!g.layout.on || (static_cast<Id>(t) != g.layout.indent && static_cast<Id>(t) != g.layout.dedent)))
         throw SourceError(0, "a terminal that a layout would produce, and none does");
-    if (const char* wrong = g.layout.on ? BlockRules(g, meter_).wrong() : nullptr) throw SourceError(1, wrong);
+    if (const char* wrong = g.layout.on ? BlockRules(g, re_, meter_).wrong() : nullptr) throw SourceError(1, wrong);
     return out;
   }
 
@@ -91,7 +91,7 @@ class RuleLoader {
       case TerminalKind::Json: out.documents.emplace(id, node); break;
       case TerminalKind::Special: {
         std::string name(loader_.blob(node));
-        if (!specials.count(name)) throw SourceError(0, "the vocabulary has no special token " + name);
+        if (auto found = specials.find(name); found == specials.end() || found->second.empty()) throw SourceError(0, "the vocabulary has no special token " + name);
         out.specials.emplace(id, std::move(name));
         break;
       }

@@ -286,6 +286,13 @@ def test_layouts_whose_rules_ask_for_what_never_comes(rules, why):
         compiled(text)
 
 
+def test_a_layout_in_which_one_text_is_a_bracket_and_something_else():
+    text = 'start: ("(" "a" ")" | PUNCTUATION+ "a") NL\nPUNCTUATION: /[(.]/\nNL: /(\\n *)+/\n%layout NL IN DE ("(") (")") [/\\n/]'
+    with pytest.raises(constrain.UnsupportedFeature, match="bracket and another terminal"):
+        compiled(text)
+    check(text.replace("[(.]", "[.]"), ["(\na)\n", "..a\n"], ["(a\n", "(.a\n"])
+
+
 def test_a_layout_whose_brackets_are_ignored():
     with pytest.raises(constrain.UnsupportedFeature, match="brackets are ignored"):
         compiled('start: "a" NL\nNL: /(\\n *)+/\n%ignore "("\n%layout NL IN DE ("(") (")") [/\\n/]')
