@@ -8,7 +8,7 @@ compose by the first two and is embedded in Lark text instead; that is said by n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from grammars.cfg import Cfg, LoweredCfg
@@ -27,6 +27,7 @@ class Grammar:
 
     specials: names of the special tokens that a context-free grammar asks the vocabulary for.
     texts: the source by the path it is imported by, the grammar itself under ""; empty where there is none.
+    alphabet: the bytes that its texts are made of, where an intersection leaves out some that the rules or the schema have.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Grammar:
     lowered: Any = field(default=None, repr=False, compare=False)
     specials: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    alphabet: frozenset[int] | None = None
 
     def packed(self) -> tuple[bytes, list[bytes]]:
         return self.table.pack()
@@ -46,7 +48,15 @@ class Grammar:
         table = Table()
         _, _, *options = self.table.nodes[self.root]
         root = table.node(Op.JSON, self.lowered.part(schema, table), *options)
-        return Grammar(self.kind, table, root, self.options, self.limits, self.lowered)
+        return Grammar(self.kind, table, root, self.options, self.limits, self.lowered, alphabet=self.alphabet)
+
+    def whole(self, what: str) -> Grammar:
+        """Itself. Raises UnsupportedFeature if its alphabet was cut down, which `what` would not know."""
+        if self.alphabet is not None:
+            raise UnsupportedFeature(
+                f"{what} of a grammar that an intersection (&) has cut down to some bytes is not supported"
+            )
+        return self
 
     def report_rows(self) -> tuple[Any, ...]:
         """One row for each keyword of a schema; empty for regexes, which are enforced whole or refused."""
@@ -65,7 +75,7 @@ class Grammar:
         """The grammar as GBNF text. Raises UnsupportedFeature, by name, for what GBNF cannot say."""
         from grammars.gbnf import write_gbnf
 
-        return write_gbnf(self)
+        return write_gbnf(self.whole("GBNF"))
 
     def to_svg(
         self, kind: Literal["railroad", "automaton"] = "railroad", name: str | None = None, limit: int | None = None
@@ -80,7 +90,7 @@ class Grammar:
         """
         from grammars.drawing import draw_grammar
 
-        return draw_grammar(self, kind, name, limit)
+        return draw_grammar(self.whole("a picture"), kind, name, limit)
 
     @property
     def is_cfg(self) -> bool:
@@ -100,21 +110,32 @@ class Grammar:
 
 
 def _both(a: Grammar, b: Grammar) -> Grammar:
-    """The texts of a context-free grammar that a regular one holds too."""
+    """The texts of a grammar that a regular one holds too: by a product with its rules, or by `restrict_bytes`."""
     from grammars.passes.intersect_regular import intersect_regular
+    from grammars.passes.restrict_bytes import restrict_bytes
 
     free, regular = (a, b) if b.kind == "regex" else (b, a)
-    if regular.kind != "regex" or not free.is_cfg:
+    if regular.kind != "regex":
         if a.is_cfg and b.is_cfg:
             why = "the texts of two context-free grammars are no context-free language, and whether there is one is undecidable"
         else:
             why = "what holds inside of JSON texts is said in the schema (allOf, pattern)"
         raise UnsupportedFeature(
-            f"{a.kind} & {b.kind} is not supported: & takes a regular grammar (regex, choice, literal) and a regular or "
-            f"context-free one; {why}"
+            f"{a.kind} & {b.kind} is not supported: & takes a regular grammar (regex, choice, literal) and any other; {why}"
         )
-    lowered = intersect_regular(free, regular, a.limits)
-    return _from_cfg("cfg", lowered, {"lexer": lowered.lexing}, a.limits)
+    try:
+        if not free.is_cfg:
+            raise UnsupportedFeature(
+                f"a JSON Schema intersects (&) with all texts of some bytes ([ -~]*) and with finitely many texts; {free.kind} & "
+                f"{regular.kind} is neither. What holds inside of JSON texts is said in the schema (allOf, pattern)"
+            )
+        lowered = intersect_regular(free, regular, a.limits)
+    except UnsupportedFeature:
+        restricted = restrict_bytes(free, regular)
+        if restricted is None:
+            raise
+        return restricted
+    return replace(_from_cfg("cfg", lowered, {"lexer": lowered.lexing}, a.limits), alphabet=free.alphabet)
 
 
 def _composed(a: Grammar, b: Grammar, op: Op, table: Table) -> Grammar:
@@ -123,6 +144,7 @@ def _composed(a: Grammar, b: Grammar, op: Op, table: Table) -> Grammar:
     from grammars.passes.expand_repetition import Expansion
 
     for g in (a, b):
+        g.whole("a composition")
         if g.is_cfg and g.lowered.lexing == "longest":
             raise UnsupportedFeature(
                 "a grammar read by longest matches does not compose with | or +, because what follows a text changes how "

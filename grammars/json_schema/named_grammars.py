@@ -50,6 +50,7 @@ def check_used(grammars: Mapping[str, Grammar], used: set[str]) -> None:
 
 def lower_named(grammar: Grammar, table: Table) -> int:
     """The node of the strings that are texts of a grammar. O(size of the grammar)."""
+    grammar.whole("an embedding")
     if grammar.kind == "regex":
         return table.absorb(grammar.table, grammar.root)
     if grammar.is_cfg:

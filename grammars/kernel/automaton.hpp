@@ -329,10 +329,7 @@ class Automaton {
       start_rules(loader, words, n, blobs, root, compile_work, documents, specials);
     } else {
       if (!vocabulary_->trie.closed) close_over_tokens();
-      // text of the indentation that pretty printing needs
-      const ByteSet& own = engine_->values.re.alphabet();
-      if (document_.kind == Document::kJson && document_.whitespace == 2 && !(has(own, '\n') && has(own, ' ') && engine_->reader.spells('\n') && engine_->reader.spells(' ')))
-        throw SourceError(1, "whitespace='pretty' over a vocabulary without line feeds, spaces or escapes");
+      check_indentation(*engine_, document_);
       start_.config = engine_->reader.start(document_);
     }
     compile_used_ = engine_->meter.used();
@@ -430,7 +427,7 @@ class Automaton {
   }
   bool run(Point& p, std::string_view text) const {
     for (char b : text)
-      if (!step_byte(p.config, static_cast<unsigned char>(b))) return false;
+      if (!engine_->reader.spells(static_cast<unsigned char>(b)) || !step_byte(p.config, static_cast<unsigned char>(b))) return false;
     return true;
   }
   // The point as a start for single bytes: only what tokens spell from here on is left. The same point where every byte
@@ -581,7 +578,7 @@ class Automaton {
       documents_->meter.begin(compile_work, "compile_work");
       Loader other(documents_->values, blobs);
       other.load_nodes(words, n);
-      for (auto& [terminal, node] : loaded.documents) roots.emplace(terminal, other.document(node));
+      for (auto& [terminal, node] : loaded.documents) check_indentation(*documents_, roots.emplace(terminal, other.document(node)).first->second);
     }
     std::unordered_map<std::int32_t, std::vector<Id>> by_token;
     for (auto& [terminal, name] : loaded.specials)
@@ -595,6 +592,13 @@ class Automaton {
   void clear_to_ends(std::uint32_t* row) const {
     std::memset(row, 0, static_cast<std::size_t>(vocabulary_->words()) * 4);
     add_ends(row);
+  }
+  // Pretty printing needs line feeds and spaces.
+  static void check_indentation(Engine& engine, const Document& document) {
+    if (document.kind != Document::kJson || document.whitespace != 2) return;
+    for (int b : {'\n', ' '})
+      if (!has(engine.values.re.alphabet(), b) || !engine.reader.spells(b))
+        throw SourceError(1, "whitespace='pretty' over a vocabulary without line feeds, spaces or escapes");
   }
   void add_ends(std::uint32_t* row) const {
     for (std::int32_t t : vocabulary_->end_tokens) row[t >> 5] |= 1u << (t & 31);

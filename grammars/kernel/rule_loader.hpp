@@ -1,6 +1,6 @@
 // From a packed GRAMMAR node (`grammars/cfg.py`) to `Rules`: operands checked, terminals resolved in their stores.
 #pragma once
-#include "rules.hpp"
+#include "block_rules.hpp"
 
 namespace constrain {
 
@@ -49,6 +49,10 @@ class RuleLoader {
       if (!g.layout.on) first = mark_end(g, first, nonterminals++, all);
     }
     g.build(first, static_cast<std::size_t>(nonterminals), all, meter_);
+    for (std::size_t t = 0; t < g.terminals.size(); ++t)
+      if (g.terminals[t].kind == TerminalKind::Layout && (!g.layout.on || (static_cast<Id>(t) != g.layout.indent && static_cast<Id>(t) != g.layout.dedent)))
+        throw SourceError(0, "a terminal that a layout would produce, and none does");
+    if (const char* wrong = g.layout.on ? BlockRules(g, re_, meter_).wrong() : nullptr) throw SourceError(1, wrong);
     return out;
   }
 
@@ -69,6 +73,7 @@ class RuleLoader {
     t.priority = static_cast<std::int32_t>(next());
     if (kind < 0 || kind > 4) throw SourceError(0, "a terminal of an unknown kind");
     t.kind = static_cast<TerminalKind>(kind);
+    if (t.kind == TerminalKind::Never && !out.rules.longest) throw SourceError(0, "a terminal that never matches competes under longest matches alone");
     switch (t.kind) {
       case TerminalKind::Regex: {
         if (unless >= 0) t.unless = loader_.regex(unless);
@@ -86,7 +91,7 @@ class RuleLoader {
       case TerminalKind::Json: out.documents.emplace(id, node); break;
       case TerminalKind::Special: {
         std::string name(loader_.blob(node));
-        if (!specials.count(name)) throw SourceError(0, "the vocabulary has no special token " + name);
+        if (auto found = specials.find(name); found == specials.end() || found->second.empty()) throw SourceError(0, "the vocabulary has no special token " + name);
         out.specials.emplace(id, std::move(name));
         break;
       }

@@ -25,6 +25,8 @@ def embed_grammar(grammar: Grammar, into: Expansion, lexing: Lexing, name: str, 
     Raises UnsupportedFeature for grammars whose lexing is another one, or that have a layout.
     """
     table = into.cfg.table
+    if not grouped:
+        grammar.whole("an embedding")
     new = table.absorb_nodes(grammar.table)
     if grammar.kind == "regex":
         node = new[grammar.root]

@@ -54,7 +54,8 @@ def intersect_regular(grammar: Grammar, regular: Grammar, limits: Limits) -> Low
     lowered: LoweredCfg = grammar.lowered
     if lowered.cfg.layout is not None:
         raise UnsupportedFeature(
-            "a grammar with a %layout does not intersect (&) with a regular one; check the text instead"
+            "a grammar with a %layout intersects (&) with all texts of some bytes ([^\\t]*) and with finitely many texts, and "
+            "with no other regular grammar; check the text instead"
         )
     table = Table()
     source = Expansion(Cfg(table), limits)

@@ -33,6 +33,12 @@ def normalise(ranges: Iterable[tuple[int, int]]) -> Ranges:
     return tuple(out)
 
 
+@functools.lru_cache(maxsize=64)
+def merged(ranges: tuple[tuple[int, int], ...]) -> Ranges:
+    """`normalise`, remembered: the keywords of a grammar end with one and the same class of hundreds of ranges."""
+    return normalise(ranges)
+
+
 def complement(ranges: Ranges) -> Ranges:
     out, at = [], 0
     for lo, hi in ranges:

@@ -498,7 +498,7 @@ class _Parser:
                     members.extend(((part, part),) if isinstance(part, int) else part)
                 continue
             members.extend(((low, low),) if isinstance(low, int) else low)
-        ranges = charset.normalise(members)
+        ranges = charset.merged(tuple(members))
         if flags.ignore_case:
             ranges = charset.ignore_case(ranges, flags.ascii)
         return charset.complement(ranges) if negated else ranges

@@ -255,7 +255,7 @@ def _compiled(grammar: Grammar, vocabulary: Vocabulary, limits: Limits) -> Any:
     words, blobs = grammar.packed()
     o = grammar.options
     return native.Automaton.compile(
-        vocabulary.kernel,
+        vocabulary.kernel if grammar.alphabet is None else vocabulary.spelling(grammar.alphabet),
         words,
         blobs,
         grammar.root,

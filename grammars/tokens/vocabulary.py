@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ import numpy.typing as npt
 from grammars.errors import VocabularyError
 from grammars.kernel import native
 from grammars.tokens import token_bytes
+
+SPELLINGS = 4
+"""How many alphabets' vocabularies are kept (`Vocabulary.spelling`)."""
 
 
 class Vocabulary:
@@ -52,10 +55,11 @@ class Vocabulary:
         self._encoder = encoder
         self._check()
         self.fingerprint: str = self._fingerprint()
-        data, offsets, flags = self._packed()
         if not 1 <= shards <= 1024:
             raise VocabularyError(f"{shards} shards; give at least one and at most 1,024")
-        self.kernel = native.KernelVocabulary(data, offsets, flags, list(self.eos_token_ids), shards)
+        self.shards: int = shards  # engines of a mode, over which sources are spread
+        self.kernel = self._kernel(lambda token: True)
+        self._spelling: dict[frozenset[int], Any] = {}
 
     @classmethod
     def single_bytes(cls, specials: Iterable[str] = ()) -> Vocabulary:
@@ -160,11 +164,6 @@ class Vocabulary:
         return ids
 
     # ------------------------------------------------------------------ the shared engines
-    @property
-    def shards(self) -> int:
-        """Engines of a mode, over which sources are spread."""
-        return int(self.kernel.shards)
-
     def memory(self) -> dict[str, int]:
         """Bytes held: `trie` (immutable) and `engine` (about `engine_budget` for each mode, dropped by `clear`)."""
         return {
@@ -180,6 +179,17 @@ class Vocabulary:
     def clear(self) -> None:
         """Forget the shared engines; automata compiled before keep theirs."""
         self.kernel.clear()
+        self._spelling.clear()
+
+    def spelling(self, alphabet: frozenset[int]) -> Any:
+        """The kernel's vocabulary of the tokens that are made of these bytes alone, under the same ids, with engines of its own.
+
+        As much work and memory as a vocabulary; the last `SPELLINGS` alphabets are kept."""
+        if alphabet not in self._spelling:
+            rest = bytes(sorted(set(range(256)) - alphabet))
+            made = self._kernel(lambda token: len(token.translate(None, rest)) == len(token))
+            self._spelling = dict([*self._spelling.items(), (alphabet, made)][-SPELLINGS:])
+        return self._spelling[alphabet]
 
     # ------------------------------------------------------------------ construction
     def _check(self) -> None:
@@ -193,9 +203,13 @@ class Vocabulary:
             if not 0 <= i < n:
                 raise VocabularyError(f"token id {i} is out of range; the vocabulary has {n} tokens")
 
-    def _packed(self) -> tuple[bytes, npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    def _kernel(self, kept: Callable[[bytes], bool]) -> Any:
+        data, offsets, flags = self._packed(kept)
+        return native.KernelVocabulary(data, offsets, flags, list(self.eos_token_ids), self.shards)
+
+    def _packed(self, kept: Callable[[bytes], bool]) -> tuple[bytes, npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
         ends = set(self.eos_token_ids)
-        pieces = [b"" if t is None or i in ends else t for i, t in enumerate(self.tokens)]
+        pieces = [b"" if t is None or i in ends or not kept(t) else t for i, t in enumerate(self.tokens)]
         lengths = np.fromiter(map(len, pieces), dtype=np.int32, count=len(pieces))
         offsets = np.zeros(len(pieces) + 1, dtype=np.int32)
         np.cumsum(lengths, out=offsets[1:])

@@ -1,11 +1,14 @@
 """The bundled grammars beside the languages' own checkers: confusion matrices on corpora, on mutants, and on random walks.
 
     python tests/benchmarks/languages.py [LANGUAGE ...] [--texts N] [--mutants N] [--walks N] [--tokens N] [--advance N]
-        [--seed S] [--show K]
+        [--seed S] [--show K] [--statements DIR]
 
-Languages: python (the running interpreter's version), sqlite, json, c, javascript, python_regex, dates, csv, arithmetic.
-Corpora are what the machine has and the grammars' author did not write: the standard library and the string literals of its
-tests (Python, SQL, regexes, dates), JSON files, system headers after `gcc -E -P` (C), JavaScript files.
+Languages: python (the running interpreter's version), sqlite, postgres (needs pglast), json, c, javascript, python_regex,
+dates, csv, arithmetic. Corpora are what the machine has and the grammars' author did not write: the standard library and the
+string literals of its tests (Python, SQL, regexes, dates), JSON files, system headers after `gcc -E -P` (C), JavaScript files.
+`--statements DIR` gives postgres the statements of all `*.sql` files and the string literals of all `*.py` files in a folder
+instead: `tests` of sqlglot's source distribution, or `libpg_query/test/sql/postgres_regress` of pglast's, PostgreSQL's own
+regression tests (`pip download --no-deps --no-binary :all: sqlglot`).
 
 Verdicts of a checker: *valid*; *invalid*; *context*, wrong for a reason that the header of the grammar lists as one that no
 grammar can see; None, no verdict (a checker that stops at the first semantic error does not see the rest of the text).
@@ -22,6 +25,7 @@ import argparse
 import ast
 import base64
 import csv
+import importlib.util
 import io
 import itertools
 import json
@@ -36,10 +40,11 @@ import time
 import tokenize
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from datetime import time as clock_time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +155,12 @@ def python_piece(text: str, rng: random.Random) -> str:
 
 def literals(*patterns: str) -> list[str]:
     """The string literals of library files, tests of the interpreter for the most part."""
+    return literals_of(itertools.chain.from_iterable(sorted(LIB.glob(p)) for p in patterns))
+
+
+def literals_of(paths: Iterable[Path]) -> list[str]:
     found: dict[str, None] = {}
-    for path in itertools.chain.from_iterable(sorted(LIB.glob(p)) for p in patterns):
+    for path in paths:
         try:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError):
@@ -195,6 +204,50 @@ def sqlite_verdict(text: str) -> Verdict:
 def sql_corpus(n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
     texts = [t for t in literals("test/test_sqlite3/*.py", "sqlite3/*.py", "dbm/*.py") if _SQL.match(t)]
     yield from [(t[:40], t) for t in texts][:n]
+
+
+_POSTGRES_CONTEXT = re.compile(
+    "multiple .* clauses|must be in range|unrecognized (partitioning|hash)|must be DEFERRABLE|conflicting|cannot be used together"
+    "|WITH TIES cannot|cannot include schema|too large|only string constants|duplicate|must be specified|not yet implemented"
+)
+_STATEMENT = re.compile(
+    _SQL.pattern
+    + r"|\s*(\(|(copy|grant|revoke|comment|merge|table|truncate|call|declare|set|reset|show|lock|listen|notify|prepare|"
+    r"execute|deallocate|refresh|fetch|move|close|start|cluster|do)\b)",
+    re.IGNORECASE,
+)
+
+
+def postgres_verdict(text: str) -> Verdict:
+    """What libpg_query says, PostgreSQL's parser without a catalogue. It lets parameters stand for operators and names too."""
+    from pglast.parser import ParseError, parse_sql_json
+
+    if "\0" in text or re.search(r"\$[0-9]+[A-Za-z_]", text):
+        return None
+    try:
+        parse_sql_json(text)
+    except ParseError as e:
+        escapes = "Unicode" in str(e) and "uescape" in text.lower()
+        return "context" if escapes or _POSTGRES_CONTEXT.search(str(e)) else "invalid"
+    except UnicodeEncodeError:
+        return None
+    values = re.sub(r"(?<![\w$])\$[0-9]+", " NULL ", re.sub(r"(?<![\w$])\$[0-9]+(?=[.\[])", "(NULL)", text))
+    return "valid" if values == text or postgres_verdict(values) == "valid" else None
+
+
+def statements_in(root: Path, n: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    """A statement of a file ends with a semicolon at the end of a line; a file without any holds one a line."""
+    found: dict[str, str] = {}
+    for path in sorted(root.rglob("*.sql")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for piece in re.split(r";[ \t]*\n", text) if re.search(r";[ \t]*\n", text) else text.split("\n"):
+            found.setdefault(piece.strip(), path.name)
+    for text in literals_of(sorted(root.rglob("*.py"))):
+        if _STATEMENT.match(text):
+            found.setdefault(text, text[:40])
+    texts = [(name, text) for text, name in found.items() if text]
+    rng.shuffle(texts)
+    yield from texts[:n]
 
 
 # ---------------------------------------------------------------------- JSON, regexes, dates, CSV, arithmetic
@@ -448,6 +501,15 @@ LANGUAGES = {
         "ON AS JOIN LEFT UNION ALL CASE WHEN THEN ELSE END x 1 'a' \"b\" [c] ( ) , . * + - / % || < <= = == != <> -> ?1 :a "
         "x'ab' COLLATE ESCAPE EXISTS CAST 1.5e3 -- RETURNING REPLACE key",
     ),
+    "postgres": Language(
+        "postgres",
+        sql_corpus,
+        each(postgres_verdict),
+        "SELECT FROM WHERE AND OR NOT IN LIKE BETWEEN IS NULL DISTINCT ORDER BY GROUP LIMIT OFFSET FETCH FOR VALUES INTO SET ON "
+        "AS JOIN LEFT LATERAL UNION ALL ANY CASE WHEN THEN ELSE END WITH CAST DEFAULT COLLATE ESCAPE EXISTS ARRAY ROW INTERVAL "
+        "x 1 'a' \"b\" e'\\n' $1 $$ :: := => ( ) [ ] , . : ; * + - / % ^ || < <= = <> @> 1.5e3 x'ab' -- /* */ filter over int "
+        "json",
+    ),
     "json": Language(
         "json", json_corpus, each(json_verdict), '{ } [ ] " : , - 0 1.5 1e9 true null \\ \\u00e9 \\x \t a'
     ),
@@ -483,12 +545,18 @@ LANGUAGES = {
 TOKENS = re.compile(r"\w+|\n[ \t]*|[ \t]+|\"\"\"|'''|.", re.DOTALL)
 
 
-def available(name: str) -> bool:
-    """Whether the checker is on this machine (and the interpreter is one there is a grammar for)."""
-    needed = {"c": "gcc", "javascript": "node"}.get(name)
+def missing(name: str) -> str:
+    """Why the language cannot be compared on this machine; empty if it can."""
     if name == "python":
-        return constrain_has(PYTHON)
-    return needed is None or shutil.which(needed) is not None
+        return "" if constrain_has(PYTHON) else "there is no grammar for the running interpreter"
+    if name == "postgres":
+        return "" if importlib.util.find_spec("pglast") else "its checker is libpg_query: pip install pglast"
+    needed = {"c": "gcc", "javascript": "node"}.get(name)
+    return "" if needed is None or shutil.which(needed) else f"its checker, {needed}, is not on this machine"
+
+
+def available(name: str) -> bool:
+    return not missing(name)
 
 
 def constrain_has(grammar: str) -> bool:
@@ -691,13 +759,16 @@ def main() -> None:
         ("show", 5),
     ):
         parser.add_argument(f"--{option}", type=int, default=default)
+    parser.add_argument("--statements", type=Path, metavar="DIR")
     options = parser.parse_args()
     print(f"{'':24}    valid    valid  invalid  invalid  context  context\n{'':24} {HEAD}")
     for name in options.languages or LANGUAGES:
-        if not available(name):
-            print(f"{name:24} no checker on this machine")
+        if missing(name):
+            print(f"{name:24} skipped: {missing(name)}")
             continue
         language, rng = LANGUAGES[name], random.Random(options.seed)
+        if name == "postgres" and options.statements:
+            language = replace(language, corpus=partial(statements_in, options.statements))
         automaton = constrain.compile(constrain.lark(library=language.grammar), BYTES, limits=LIMITS)
         sets = {"corpus": list(language.corpus(options.texts, rng))}
         sets["mutants"] = [("mutant", t) for t in mutants(language, options.mutants, rng)]

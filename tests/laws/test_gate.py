@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import numpy as np
 import pytest
@@ -111,6 +112,39 @@ def run_options(seeds: range) -> int:
 
 def test_small_schemas_under_random_options():
     assert run_options(range(150)) > 1500
+
+
+def test_small_schemas_without_some_characters():
+    """Intersections with all texts of some bytes: what is valid and has no other is accepted, and so are completions."""
+    judged = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        schema, missing = random_schema(rng), rng.sample('{[]:,"1ab', rng.randint(1, 2))
+        regular = constrain.regex("[^" + "".join(map(re.escape, missing)) + "]*")
+        accepted = {t for t, x in SMALL if spelled(t) and valid(schema, x) and not set(missing) & set(t)}
+        try:
+            automaton = constrain.compile(constrain.json_schema(schema, whitespace="compact") & regular, TINY)
+        except constrain.EmptyLanguage:
+            assert not accepted, (schema, missing)
+            continue
+        for text, _ in SMALL:
+            if spelled(text):
+                assert automaton.accepts(text) == (text in accepted), (schema, missing, text)
+        for _ in range(3):
+            matcher, text = automaton.matcher(), b""
+            for _ in range(8):
+                whole = (text + matcher.completion()).decode()
+                assert valid(schema, decimal_instance(whole)), (schema, missing, whole)
+                assert not set(missing) & set(whole), (schema, missing, whole)
+                allowed = np.flatnonzero(matcher.mask()).tolist()
+                assert allowed == [t for t in range(len(TINY)) if matcher.allows(t)], (schema, missing, text)
+                token = rng.choice(allowed)
+                matcher.advance(token)
+                if matcher.ended:
+                    break
+                text += TINY.tokens[token] or b""
+                judged += 1
+    assert judged > 200
 
 
 @pytest.mark.slow

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
-from oracles_cfg import from_lowered, texts
+from oracles_cfg import Rules, from_lowered, texts
 
 import constrain
 
@@ -67,6 +69,38 @@ def test_short_texts_live_prefixes_and_masks(name):
         if viable and (len(t) < 4 or t not in live):
             judge(automaton, rules, t)
     assert len(accepted) > 30
+
+
+@dataclass
+class Cut:
+    """The texts of `rules` without a character."""
+
+    rules: Rules
+    missing: str
+
+    def accepts(self, text: str, longest: bool) -> bool:
+        return self.missing not in text and self.rules.accepts(text, longest)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"), [("blocks", ":"), ("brackets", "("), ("ignored", "#"), ("comments", ":"), ("comments", "#")]
+)
+def test_intersections_with_all_texts_of_some_characters(name, missing):
+    text, patterns, alphabet = GRAMMARS[name]
+    grammar = constrain.lark(text)
+    rules = Cut(from_lowered(grammar, {**PATTERNS, **patterns}), missing)
+    automaton = constrain.compile(grammar & constrain.regex(f"[^{missing}]*"), LINES)
+    short = list(texts(alphabet, 5))
+    accepted = {t for t in short if rules.accepts(t, longest=True)}
+    live = {t[:n] for t in accepted for n in range(len(t) + 1)}
+    for t in short:
+        assert automaton.accepts(t) == (t in accepted), t
+        viable = automaton.viable(t) == len(t)
+        assert viable or t not in live, t
+        assert not viable or missing not in t, t
+        if viable:
+            judge(automaton, rules, t)
+    assert len(accepted) > 5
 
 
 def judge(automaton, rules, text: str) -> None:

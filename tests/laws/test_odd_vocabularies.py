@@ -39,6 +39,14 @@ CASES = [
 ]  # fmt: skip
 
 
+def test_pretty_documents_in_a_grammar_need_line_feeds_too():
+    document = constrain.json_schema({"minProperties": 1, "type": "object"}, whitespace="pretty")
+    grammar = constrain.lark('start: @d? "a"', grammars={"d": document})
+    with pytest.raises(constrain.UnsupportedFeature, match="pretty"):
+        constrain.compile(grammar, vocabulary(*single('a{}":,')))
+    assert constrain.compile(grammar, vocabulary(*single('a{}":, \n\\n'))).accepts('{\n  "a": ""\n}a')
+
+
 @pytest.mark.parametrize(("grammar", "vocab", "compiles"), CASES)
 def test_every_reachable_state_can_be_finished_with_tokens(grammar, vocab, compiles):
     try:

@@ -210,7 +210,9 @@ def test_other_forms_of_a_grammar_refuse_captures_by_name():
     with pytest.raises(constrain.UnsupportedFeature, match="repeat"):
         grammar.to_gbnf()
     with pytest.raises(constrain.UnsupportedFeature, match="repeats a text"):
-        grammar & constrain.regex("[ab]*")
+        grammar & constrain.regex("[ab]*b")
+    letters = constrain.compile(grammar & constrain.regex("[ab]*"), BYTES)
+    assert [letters.accepts(t) for t in ("abba", "abcba", "aabbaa")] == [True, False, True]
     with pytest.raises(constrain.UnsupportedFeature, match="refine"):
         constrain.lark("start: T\nT: /(a+)b.*?b\\1/", refine={"T": ["abba"]})
     with pytest.raises(constrain.UnsupportedFeature, match="attribute"):

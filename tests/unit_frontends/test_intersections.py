@@ -4,6 +4,7 @@ for random ones."""
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from oracles import BYTES
@@ -123,14 +124,61 @@ def test_what_follows_an_intersection():
         (constrain.gbnf('root ::= [a-z]+ | "(" root ")"') & constrain.regex(".*ab.*")).to_gbnf()
 
 
+def test_all_texts_of_some_bytes():
+    """Exact for any grammar: a vocabulary that spells no other bytes says the same."""
+    python = constrain.lark(library="python_3_12") & constrain.regex(r"[^\t;]*")
+    texts = ["if x:\n    y\n", "if x:\n\ty\n", "x = 'é'\n", "x; y\n", "x = '\\t'\n", "x ="]
+    assert accepted(python, texts) == [texts[0], texts[2], texts[4]]
+    schema = constrain.json_schema({"items": {"type": ["string", "integer"]}})
+    texts = ['["a", 1]', '["é"]', '["\\u00e9"]', "[1,\n2]", "[null]"]
+    assert accepted(schema & constrain.regex("[ -~]*"), texts) == [texts[0], texts[2]]
+    assert accepted(constrain.regex(r"[^\n\r]*") & schema, texts) == texts[:3]
+    both = schema & constrain.regex("[ -~]*") & constrain.regex('[^"]*')
+    assert accepted(both, ["[1]", '["a"]', "[1,\n2]"]) == ["[1]"]
+    assert constrain.compile(both, BYTES).report.options["without"].endswith("and what is not ASCII")
+    diagnosis = constrain.compile(both, BYTES).diagnose('["a"]')
+    assert (diagnosis.verdict, diagnosis.byte, b'"' in diagnosis.expected) == ("refused", 1, False)
+    with pytest.raises(constrain.EmptyLanguage):
+        constrain.compile(constrain.json_schema({"type": "string"}) & constrain.regex("[0-9]*"), BYTES)
+    vocabulary = constrain.Vocabulary([b"a", b"a\t", b"\t", b"\n", b" ", b" a", None], [6])
+    layout = constrain.lark('start: (A NL)+\nA: "a"\nNL: /(\\n[ ]*)+/\n%layout NL IN DE\n%ignore /[ \\t]/')
+    matcher = constrain.compile(layout & constrain.regex(r"[^\t]*"), vocabulary).matcher()
+    matcher.advance(0)
+    assert matcher.mask().tolist() == [False, False, False, True, True, False, True]
+
+
+def test_finitely_many_texts_are_asked_one_by_one():
+    python = constrain.lark(library="python_3_12") & constrain.regex("x( =|=)? ?[1y]?\n")
+    texts = [f"x{a}{b}{c}\n" for a in ("", " =", "=") for b in ("", " ") for c in ("", "1", "y")]
+    assert accepted(python, texts) == [t for t in texts if re.fullmatch("x[1y]?\n|x ?= ?[1y]\n|x \n", t)]
+    schema = constrain.json_schema({"type": "object", "required": ["a"]}) & constrain.choice(
+        ["{}", '{"a": 1}', '{"a":']
+    )
+    assert accepted(schema, ["{}", '{"a": 1}', '{"a":', '{"a":1}']) == ['{"a": 1}']
+    with pytest.raises(constrain.EmptyLanguage):
+        constrain.compile(schema & constrain.literal("{}"), BYTES)
+
+
 def test_what_is_refused():
     layout = constrain.lark('start: (A NL)+\nA: "a"\nNL: /\\n[ ]*/\n%layout NL IN DE')
     with pytest.raises(constrain.UnsupportedFeature, match="%layout"):
-        layout & constrain.regex("a*")
+        layout & constrain.regex("a(\n|a)*")
     with pytest.raises(constrain.UnsupportedFeature, match="undecidable"):
         constrain.gbnf(BALANCED) & constrain.gbnf(BALANCED)
     with pytest.raises(constrain.UnsupportedFeature, match="schema"):
         constrain.json_schema({}) & constrain.gbnf(BALANCED)
+    with pytest.raises(constrain.UnsupportedFeature, match="schema"):
+        constrain.json_schema({}) & constrain.regex("(..)*")
+    with pytest.raises(constrain.UnsupportedFeature, match="line feeds"):
+        layout & constrain.regex("[ a]*")
+    with pytest.raises(constrain.LimitExceeded, match="finite"):
+        layout & constrain.regex("(?s).{0,9}")
+    cut = constrain.json_schema({}) & constrain.regex("[ -~]*")
+    for use in (lambda: cut | cut, lambda: cut + constrain.literal("x"), cut.to_gbnf, cut.to_svg,
+                lambda: constrain.lark("start: @a", grammars={"a": cut}),
+                lambda: constrain.json_schema({"format": "a"}, grammars={"a": cut})):  # fmt: skip
+        with pytest.raises(constrain.UnsupportedFeature, match="cut down to some bytes"):
+            use()
     with pytest.raises(constrain.EmptyLanguage):
         constrain.compile(constrain.gbnf(BALANCED) & constrain.regex("[(]+"), BYTES)
     with pytest.raises(constrain.EmptyLanguage):

@@ -262,6 +262,55 @@ def test_layout():
     check(text, accepted, refused)
 
 
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        ('"a" | "a" "," IN "a" NL DE', "follow something else"),
+        ('"a" | "a" "," DE', "follow something else"),
+        ('"a" | "a" NL IN IN "a" NL DE DE', "follow something else"),
+        ('"a" | part IN "a" NL DE\npart: "a" NL?', "follow something else"),
+        ('"a" | "a" NL DE "a" NL', "blocks"),
+        ('"a" | "a" NL IN "a" NL', "blocks"),
+        ('"a" | "a" NL part "a" NL DE "a"\npart: IN | ","', "blocks"),
+        ('"a" | "(" NL ")" NL', "inside brackets"),
+        ('"a" | "(" part ")" NL\npart: "a" NL?', "inside brackets"),
+        ('"a" | "(" "(" ")"', "brackets"),
+        ('"a" | ")" "a" "("', "brackets"),
+        ('"a" | part NL\npart: ")" part "(" | "a"', "brackets"),
+        ('"a" | part NL\npart: "(" part | "a"', "brackets"),
+    ],
+)
+def test_layouts_whose_rules_ask_for_what_never_comes(rules, why):
+    text = f'start: {rules}\nNL: /(\\n *)+/\n%layout NL IN DE ("(") (")") [/\\n/]'
+    with pytest.raises(constrain.UnsupportedFeature, match=why):
+        compiled(text)
+
+
+def test_a_layout_in_which_one_text_is_a_bracket_and_something_else():
+    text = 'start: ("(" "a" ")" | PUNCTUATION+ "a") NL\nPUNCTUATION: /[(.]/\nNL: /(\\n *)+/\n%layout NL IN DE ("(") (")") [/\\n/]'
+    with pytest.raises(constrain.UnsupportedFeature, match="bracket and another terminal"):
+        compiled(text)
+    check(text.replace("[(.]", "[.]"), ["(\na)\n", "..a\n"], ["(a\n", "(.a\n"])
+
+
+def test_a_layout_whose_brackets_are_ignored():
+    with pytest.raises(constrain.UnsupportedFeature, match="brackets are ignored"):
+        compiled('start: "a" NL\nNL: /(\\n *)+/\n%ignore "("\n%layout NL IN DE ("(") (")") [/\\n/]')
+
+
+def test_a_layout_whose_brackets_are_closed_by_another_rule():
+    text = """
+    start: line*
+    line: "a" rest NL | "(" rest NL | "a" NL IN line+ DE
+    rest: "a" rest | ")"
+    NL: /(\\n *)+/
+    %layout NL IN DE ("(") (")") [/\\n/]
+    """
+    with pytest.raises(constrain.UnsupportedFeature, match="brackets"):
+        compiled(text)
+    check(text.replace('"a" rest NL | ', ""), ["(a\na)\n", "a\n (a)\n"], ["(a\na\n", "a)"])
+
+
 def test_refinement():
     text = 'start: "select" NAME ("," NAME)*\nNAME: /[a-z]+/\n%ignore " "'
     check(text, ["select a,b", "select a"], ["select c", "select ab"], refine={"NAME": ["a", "b", "B1"]})

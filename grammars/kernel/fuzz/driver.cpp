@@ -125,6 +125,11 @@ class Shrinker {
           continue;
         }
         c.tokens.erase(c.tokens.begin() + static_cast<std::ptrdiff_t>(i), c.tokens.begin() + static_cast<std::ptrdiff_t>(i + n));
+        for (auto& [name, ids] : c.specials) {
+          std::erase_if(ids, [&](std::int32_t id) { return static_cast<std::size_t>(id) >= i && static_cast<std::size_t>(id) < i + n; });
+          for (std::int32_t& id : ids)
+            if (static_cast<std::size_t>(id) >= i + n) id -= static_cast<std::int32_t>(n);
+        }
         for (std::int32_t& e : c.ends)
           if (static_cast<std::size_t>(e) > i) e -= static_cast<std::int32_t>(n);
         if (attempt(c)) smaller = true;

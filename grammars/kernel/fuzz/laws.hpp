@@ -5,7 +5,7 @@
 #pragma once
 #include <functional>
 
-#include "tables.hpp"
+#include "cases.hpp"
 
 namespace fuzz {
 
@@ -26,10 +26,16 @@ class Laws {
     Made first = make(warm);
     Random r(c_.walk);
     for (int k = 0; first.automaton && k < 2; ++k) walk(*first.automaton, r);
+    std::vector<std::string> read = texts(r);
+    std::vector<Reading> before = first.automaton ? readings(*first.automaton, read) : std::vector<Reading>();
     Made again = make(warm), cold = make(vocabulary());
     require(same(first, again), "compiling twice gives two outcomes");
     require(same(first, cold), "compiling cold and warm give two outcomes");
-    if (first.automaton && cold.automaton) compare(*first.automaton, *cold.automaton);
+    if (first.automaton && cold.automaton) {
+      compare(*first.automaton, *cold.automaton);
+      compare(before, readings(*cold.automaton, read));
+    }
+    if (first.automaton && first.automaton->rules()) collected(*first.automaton);
     return states_;
   }
   // Work limits met by one of two equal operations alone: what is remembered is not charged again, so these are counted
@@ -60,10 +66,15 @@ class Laws {
     }
     return std::make_shared<constrain::KernelVocabulary>(data, offsets.data(), flags.data(), static_cast<std::int32_t>(c_.tokens.size()), c_.ends);
   }
+  constrain::Mode documents() const {  // of documents in a grammar
+    constrain::Mode m = c_.mode;
+    m.raw = false;
+    return m;
+  }
   Made make(const std::shared_ptr<constrain::KernelVocabulary>& v) const {
     Made m;
     try {
-      m.automaton = std::make_unique<constrain::Automaton>(v, c_.mode, c_.words.data(), c_.words.size(), blobs_, c_.root, c_.compile_work, c_.mask_work, c_.mode, constrain::SpecialTokens{});
+      m.automaton = std::make_unique<constrain::Automaton>(v, c_.mode, c_.words.data(), c_.words.size(), blobs_, c_.root, c_.compile_work, c_.mask_work, documents(), c_.specials);
       m.outcome = "made";
     } catch (const constrain::LimitError& e) {
       m.outcome = std::string("limit: ") + e.what();
@@ -152,7 +163,8 @@ class Laws {
     if (!within(a, [&] { rest = a.completion(here); })) return;
     require(!accepting || rest.empty(), "an accepted text has a completion that is not empty");
     constrain::Point p = a.between_tokens(here);
-    if (within(a, [&] { require(a.run(p, rest), "the completion is refused"); }))
+    const bool spelled = !a.rules() || !a.rules()->has_specials();  // special tokens are left out of completions
+    if (spelled && within(a, [&] { require(a.run(p, rest), "the completion is refused"); }))
       within(a, [&] { require(p.ended || a.accepting(p), "the completion is not accepted"); });
     if (within(a, [&] { forced = a.forced(here, 12); }))
       require(rest.compare(0, forced.size(), forced) == 0, "the completion does not begin with the forced text");
@@ -196,6 +208,60 @@ class Laws {
       bool one = false, two = false;
       if (!within(warm, [&] { one = warm.step(here, longest_[i]); }) || !within(cold, [&] { two = cold.step(there, longest_[i]); })) break;
       require(one == two, "a token is legal cold or warm alone");
+    }
+  }
+
+  // Texts that need not be of the language: tokens and single bytes.
+  std::vector<std::string> texts(Random& r) const {
+    std::vector<std::string> out;
+    for (int k = 0; k < 8; ++k) {
+      std::string s;
+      for (std::int64_t n = r.below(12); n-- > 0;) s += r.chance(90) ? r.pick(c_.tokens) : std::string(1, static_cast<char>(r.below(256)));
+      out.push_back(std::move(s));
+    }
+    return out;
+  }
+  // Bytes that can be read, and whether the text so far is accepted; -1: a limit was met.
+  using Reading = std::pair<std::int64_t, bool>;
+  std::vector<Reading> readings(const constrain::Automaton& a, const std::vector<std::string>& texts) const {
+    std::vector<Reading> out;
+    for (const std::string& text : texts) {
+      Reading found{0, false};
+      constrain::Point p;
+      bool goes_on = true, known = within(a, [&] { p = a.between_tokens(a.start()), found.second = a.accepting(p); });
+      for (std::size_t i = 0; i < text.size() && goes_on && known; ++i)
+        known = within(a, [&] {
+          goes_on = a.run(p, std::string_view(text).substr(i, 1));
+          if (goes_on) ++found.first, found.second = a.accepting(p);
+        });
+      out.push_back(known ? found : Reading{-1, false});
+    }
+    return out;
+  }
+  void compare(const std::vector<Reading>& warm, const std::vector<Reading>& cold) {
+    for (std::size_t k = 0; k < warm.size() && k < cold.size(); ++k) {
+      bool limited = warm[k].first < 0 || cold[k].first < 0;
+      warmth_ += limited && warm[k] != cold[k];
+      require(limited || warm[k] == cold[k], "a text is read differently cold and warm");
+    }
+  }
+  // A collection in the middle of the longest path: the states that are held go on as they did.
+  void collected(const constrain::Automaton& a) {
+    constrain::Held<2> held(a);
+    held.at[0] = held.at[1] = a.start();
+    for (std::int32_t token : longest_) {
+      Row row = blank(), after = blank();
+      bool known = within(a, [&] { a.fill(held.at[0], row.data()); });
+      held.at[1] = held.at[0];
+      std::uint64_t hash = 0;
+      within(a, [&] { hash = a.hash(held.at[0]); });
+      a.clear();
+      within(a, [&] { require(a.hash(held.at[0]) == hash && a.hash(held.at[1]) == hash, "a collection changes a state's hash"); });
+      known = known && within(a, [&] { a.fill(held.at[1], after.data()); });
+      require(!known || row == after, "a collection changes a mask");
+      bool legal = false;
+      if (!within(a, [&] { legal = a.step(held.at[0], token); })) return;
+      require(legal, "a collection loses a token");
     }
   }
 

@@ -1,4 +1,4 @@
-// Random cases for the fuzz driver: a vocabulary, a packed table of the intermediate representation, and limits.
+// Random vocabularies and packed tables of the intermediate representation for the fuzz driver, and what makes them a case.
 //
 // Three strengths of disorder. *Well-formed* tables obey grammars/ir.py. *Confused* ones now and then take an operand from
 // anywhere in the table, so that kinds do not fit. *Broken* ones have words overwritten, cut off or inserted after packing.
@@ -35,6 +35,7 @@ class Random {
 struct Case {
   std::vector<std::string> tokens;  // "" has no bytes
   std::vector<std::int32_t> ends;
+  constrain::SpecialTokens specials;
   constrain::Mode mode;
   Words words;
   std::vector<std::string> blobs;
@@ -105,6 +106,17 @@ inline std::vector<std::size_t> references(const Node& n) {
         k = next;
       }
       break;
+    case kOpCapture:
+      some(0, 3);
+      some(5, n.x.size());
+      break;
+    case kOpGrammar:
+      for (std::size_t k = 5; k < 5 + 4 * at(2); k += 4)
+        if (k + 2 < n.x.size()) {
+          if (n.x[k] == 0 || n.x[k] == 1) some(k + 1, k + 2);
+          if (n.x[k + 2] >= 0) some(k + 2, k + 3);
+        }
+      break;
     default: break;
   }
   return out;
@@ -128,7 +140,7 @@ class Tables {
     return node(constrain::kOpJson, {v, r_.below(5), r_.below(4), r_.below(2), r_.below(2)});
   }
 
- private:
+ protected:
   Id node(std::int64_t op, Words x) {
     nodes.push_back({op, std::move(x)});
     return static_cast<Id>(nodes.size()) - 1;
@@ -300,6 +312,8 @@ class Tables {
 
   Random& r_;
   int confused_;
+
+ private:
   std::vector<Id> slots_;
 };
 
@@ -344,32 +358,6 @@ inline std::vector<std::string> vocabulary(Random& r) {
   return out;
 }
 
-inline Case random_case(std::uint64_t seed) {
-  Random r(seed);
-  Case c;
-  c.tokens = vocabulary(r);
-  for (std::int64_t n = 1 + r.chance(20); n-- > 0;) {
-    c.ends.push_back(static_cast<std::int32_t>(c.tokens.size()));
-    c.tokens.emplace_back();
-  }
-  std::int64_t disorder = r.below(10);
-  Tables t(r, disorder == 7 ? 10 : 0);
-  c.mode.raw = r.chance(35);
-  c.root = c.mode.raw ? t.regex_document() : t.json_document();
-  c.mode.plain = r.chance(40);
-  c.mode.ordered = r.chance(30);
-  c.mode.number_digits = r.chance(70) ? 128 : 1 + static_cast<int>(r.below(6));
-  c.mode.exponent_digits = r.chance(70) ? 4 : static_cast<int>(r.below(3));
-  c.words = join(t.nodes);
-  c.blobs = t.blobs;
-  if (disorder >= 8) break_words(c.words, r);
-  if (disorder >= 8 && r.chance(10) && !c.blobs.empty()) c.blobs.pop_back();
-  c.compile_work = r.chance(20) ? 1 + r.below(300) : 50'000;
-  c.mask_work = r.chance(20) ? 1 + r.below(300) : r.chance(10) ? 50'000 : 4'000;
-  c.walk = r.next();
-  return c;
-}
-
 inline std::string quoted(const std::string& s) {
   std::ostringstream out;
   out << "b\"";
@@ -391,7 +379,13 @@ inline std::string shown(const Case& c) {
   for (const std::string& t : c.tokens) out << fuzz::quoted(t) << ", ";
   out << "]; ends = [";
   for (std::int32_t e : c.ends) out << e << ", ";
-  out << "]\n  raw=" << c.mode.raw << " plain=" << c.mode.plain << " ordered=" << c.mode.ordered << " digits=" << c.mode.number_digits
+  out << "]; specials = {";
+  for (auto& [name, ids] : c.specials) {
+    out << quoted(name) << ": [";
+    for (std::int32_t id : ids) out << id << ", ";
+    out << "], ";
+  }
+  out << "}\n  raw=" << c.mode.raw << " plain=" << c.mode.plain << " ordered=" << c.mode.ordered << " digits=" << c.mode.number_digits
       << " exponent_digits=" << c.mode.exponent_digits << " compile_work=" << c.compile_work << " mask_work=" << c.mask_work << " root=" << c.root;
   out << "\n  " << c.blobs.size() << " blobs, empty but for {";
   for (std::size_t i = 0; i < c.blobs.size(); ++i)
