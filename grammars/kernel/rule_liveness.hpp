@@ -237,6 +237,16 @@ class RuleLiveness : public Readings {
   }
 
   // ------------------------------------------------------------------ search
+  // The least special token of each terminal that has some.
+  std::map<Id, std::int32_t> least_specials() const {
+    std::map<Id, std::int32_t> out;
+    for (auto& [token, terminals] : specials())
+      for (Id t : terminals) {
+        auto [it, made] = out.emplace(t, token);
+        if (!made) it->second = std::min(it->second, token);
+      }
+    return out;
+  }
   // A lower bound of the bytes that finish `a`.
   std::int64_t bound(const Alternative& a) {
     if (a.phase == kFresh) return chart.cost(a.set);
@@ -259,8 +269,8 @@ class RuleLiveness : public Readings {
     std::int64_t best = g.terminals[terminal].ignored || g.terminals[terminal].inside ? chart.cost(set) : Rules::kInfinite;
     return std::min(best, chart.cost(chart.go(set, chart.lists.add({terminal}))));
   }
-  // Best-first search for a completion of `from`; false if there is none. The first byte of the one found goes to `first`
-  // (-1: none is needed). Stops at what is plainly live if only liveness is asked for.
+  // Best-first search for a completion of `from`; false if there is none. The first byte of the one found, or 256 + the special
+  // token, goes to `first` (-1: none is needed). Stops at what is plainly live if only liveness is asked for.
   bool search(const Alternative& from, int* first) {
     struct Node {
       Id id;
@@ -272,6 +282,12 @@ class RuleLiveness : public Readings {
     std::vector<Node> nodes{{intern(from), 0, -1}};
     std::unordered_set<Id> seen{nodes[0].id};
     queue.emplace(0, 0);
+    auto offer = [&](const Alternative& x, const Node& node, std::int64_t weight, int symbol) {
+      std::int64_t rest = x.phase == kFresh && chart.dead(x.set) ? Rules::kInfinite : bound(x);
+      if (rest >= Rules::kInfinite || !seen.insert(intern(x)).second) return;
+      nodes.push_back({intern(x), node.depth + weight, node.byte < 0 ? symbol : node.byte});
+      queue.emplace(node.depth + weight + rest, nodes.size() - 1);
+    };
     while (!queue.empty()) {
       std::size_t at = queue.top().second;
       queue.pop();
@@ -286,13 +302,13 @@ class RuleLiveness : public Readings {
         if (!has(re_.alphabet(), b)) continue;
         std::vector<Alternative> next;
         step(a, b, next);
-        for (const Alternative& x : next) {
-          std::int64_t rest = x.phase == kFresh && chart.dead(x.set) ? Rules::kInfinite : bound(x);
-          if (rest >= Rules::kInfinite || !seen.insert(intern(x)).second) continue;
-          nodes.push_back({intern(x), node.depth + re_.weight(b), node.byte < 0 ? b : node.byte});
-          queue.emplace(node.depth + re_.weight(b) + rest, nodes.size() - 1);
-        }
+        for (const Alternative& x : next) offer(x, node, re_.weight(b), b);
       }
+      if (has_specials())
+        for (const Place& p : places(a))
+          for (auto& [terminal, token] : least_specials())
+            if (chart.allows(p.set, terminal))
+              offer(fresh({with_interludes(chart.go(p.set, chart.lists.add({terminal}))), p.layout}), node, g.terminals[terminal].cost, 256 + token);
     }
     return false;
   }

@@ -30,7 +30,9 @@ class RuleLoader {
     };
     std::vector<std::pair<Id, std::vector<Id>>> all;
     for (std::int64_t r = 0; r < productions; ++r) {
-      Id head = symbol(terminals + next());
+      std::int64_t h = next();
+      if (h < 0 || h >= nonterminals) throw SourceError(0, "a rule of a nonterminal that is not in the grammar");
+      Id head = static_cast<Id>(terminals + h);
       std::vector<Id> body;
       for (std::int64_t k = count(); k > 0; --k) body.push_back(symbol(next()));
       all.emplace_back(head, std::move(body));

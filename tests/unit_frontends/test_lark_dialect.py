@@ -286,6 +286,24 @@ def test_layouts_whose_rules_ask_for_what_never_comes(rules, why):
         compiled(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("start: A <s> A\nA: /b(?!b)/", ([2], [0], [3])),
+        ('start: (A | C) <s> "c"\nA: /b+(?!c)/\nC: /b+c/', ([0, 1, 2], [1], [1])),
+        ('start: A+ <s>\nA: /b(?!b)/ | "c"', ([1, 2], [3], [3])),
+    ],
+)
+def test_special_tokens_end_lexemes_under_obligations(text, after):
+    """Whether a lexeme that must not be extended can be finished may depend on a special token that follows."""
+    vocabulary = constrain.Vocabulary([b"b", b"c", None, None], [3], special_tokens={"<s>": 2})
+    matcher = constrain.compile(constrain.lark(text), vocabulary).matcher()
+    for token, allowed in zip((0, 2, 0), after, strict=True):
+        matcher.advance(token)
+        assert [t for t, bit in enumerate(matcher.mask()) if bit] == allowed
+        matcher.completion()
+
+
 def test_a_layout_in_which_one_text_is_a_bracket_and_something_else():
     text = 'start: ("(" "a" ")" | PUNCTUATION+ "a") NL\nPUNCTUATION: /[(.]/\nNL: /(\\n *)+/\n%layout NL IN DE ("(") (")") [/\\n/]'
     with pytest.raises(constrain.UnsupportedFeature, match="bracket and another terminal"):
