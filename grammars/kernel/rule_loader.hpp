@@ -41,6 +41,7 @@ class RuleLoader {
     for (std::int64_t k = count(); k > 0; --k) {
       Id s = symbol(next());
       g.ignored.push_back(s);
+      if (s < terminals && g.terminals[s].kind != TerminalKind::Regex) throw SourceError(0, "a grammar ignores a terminal that is no regex");
       if (s < terminals) g.terminals[s].ignored = true;
     }
     layout(g, static_cast<Id>(terminals));
