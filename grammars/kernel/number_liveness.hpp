@@ -79,13 +79,13 @@ inline Multiples both(const Multiples& a, std::uint64_t c, std::int64_t s, std::
 class NumberMachine::ValueSearch {
  public:
   // `s` before its exponent.
-  ValueSearch(NumberMachine& machine, const State& s) : machine_(machine), s_(s), read_(digits_of(s)), first_(s.nonzero ? "" : "1") {
+  ValueSearch(NumberMachine& machine, const State& s) : machine_(machine), s_(s), read_(digits_of(s)), begun_(s.nonzero || s.phase == Integer), first_(begun_ ? "" : "1") {
     for (Id m : s.moduli) least_ = std::min(least_, machine.moduli_[m].s), most_ = std::max(most_, machine.moduli_[m].s);
-    before_ = !s.nonzero ? -1 : s.phase == Integer ? s.p : s.plain ? s.p + s.k : s.n + s.z - 1;
+    before_ = !begun_ ? -1 : s.phase == Integer ? s.p : s.plain ? s.p + s.k : s.n + s.z - 1;
     if (!s.plain || s.phase <= Minus) return;
     if (s.phase == Integer) lo_ = 0;
     else hi_ = -s.k;
-    if (s.phase != Integer && s.nonzero) lo_ = hi_;
+    if (s.phase != Integer && begun_) lo_ = hi_;
   }
 
   bool found() {
@@ -153,7 +153,7 @@ class NumberMachine::ValueSearch {
   }
   // Zero, where no digit but zeros was read, spelled as an integer or not.
   bool zero(bool whole) {
-    if (s_.nonzero || (s_.plain && (s_.phase == Minus || s_.negative || !whole)) || (whole && s_.phase >= Point)) return false;
+    if (begun_ || (s_.plain && (s_.phase == Minus || s_.negative || !whole)) || (whole && s_.phase >= Point)) return false;
     return judged(s_, whole);
   }
   std::int64_t zero_bytes(bool whole) const {
@@ -165,18 +165,18 @@ class NumberMachine::ValueSearch {
   // Is there a completion of so many bytes that is not zero?
   bool completes(std::int64_t bytes) {
     const bool integer = s_.phase <= Minus || s_.phase == Integer;
-    const std::int64_t least = s_.nonzero ? 0 : 1;  // digits that must follow
+    const std::int64_t least = begun_ ? 0 : 1;  // digits that must follow
     if (integer && bytes >= least && has({bytes, bytes, 0, false, true})) return true;
     for (std::int64_t k = least; integer && k + 2 <= bytes; ++k)
       if (has({k, k, k + 1 - bytes, false, false})) return true;
     if (s_.phase <= Zero && has({-kFar, 0, (s_.phase == Zero ? 1 : 2) - bytes, false, false})) return true;
-    if (s_.phase >= Point && bytes >= (s_.phase == Point) && has({s_.nonzero ? written() : -kFar, written(), written() - bytes, false, false})) return true;
+    if (s_.phase >= Point && bytes >= (s_.phase == Point) && has({begun_ ? written() : -kFar, written(), written() - bytes, false, false})) return true;
     return !s_.plain && completes_by_exponent(bytes - 1);
   }
   // The same with so many bytes after the letter and before it. A point in digits that an exponent moves is never shorter.
   bool completes_by_exponent(std::int64_t bytes) {
     const bool point = s_.phase == Zero, integer = s_.phase <= Minus || s_.phase == Integer;
-    const std::int64_t least = s_.nonzero && s_.phase != Point ? 0 : 1;
+    const std::int64_t least = begun_ && s_.phase != Point ? 0 : 1;
     std::int64_t lo = 0, hi = 9;  // exponents of so many digits
     for (std::int64_t digits = 1; digits <= machine_.exponent_limit_; ++digits, lo = hi + 1, hi = hi * 10 + 9)
       for (bool negative : {false, true}) {
@@ -189,7 +189,7 @@ class NumberMachine::ValueSearch {
   }
   // The place of the last digit read, or of one before the next, without an exponent.
   std::int64_t written() const {
-    if (!s_.nonzero) return -s_.k;
+    if (!begun_) return -s_.k;
     return s_.phase == Integer ? 0 : s_.thresholds.empty() ? -s_.k : s_.p - before_;
   }
   bool has(const Shape& shape) {
@@ -260,8 +260,8 @@ class NumberMachine::ValueSearch {
       return satisfies(w, between(from, to, s_.moduli.empty() ? 1 : w - least_));
     }
     if (b.whole && (s_.phase >= Point || s_.phase == Zero)) return false;
-    if (b.whole) lo = std::max<std::int64_t>(lo, s_.nonzero ? 0 : 1);
-    lo = std::max(lo, b.multiples.s + (s_.nonzero ? -s_.z : 1));
+    if (b.whole) lo = std::max<std::int64_t>(lo, begun_ ? 0 : 1);
+    lo = std::max(lo, b.multiples.s + (begun_ ? -s_.z : 1));
     std::int64_t enough = b.multiples.s + 2 + b.others / 3;
     for (Wide c = b.multiples.c; c; c /= 10) ++enough;
     if (lo > hi) return false;
@@ -274,8 +274,8 @@ class NumberMachine::ValueSearch {
   // Where digits end at a given place. Below the places of all moduli, and above these and their factors 2 and 5, one w is as another.
   bool has_shaped(const Branch& b, std::int64_t lo, std::int64_t hi, const std::string& from, const Bound& to) {
     static constexpr std::int64_t kFactors = 61;  // of 2, in 18 digits
-    if (b.multiples.c) lo = std::max(lo, b.multiples.s + (s_.nonzero ? -s_.z : 1));
-    else if (!s_.moduli.empty()) lo = std::max(lo, std::min(hi, least_ - 1 + (shape_->relative ? shape_->last : 0)));
+    if (b.multiples.c) lo = std::max(lo, b.multiples.s + (begun_ ? -s_.z : 1));
+    else if (!s_.moduli.empty()) lo = std::max(lo, std::min(hi, least_ - 1 - (begun_ ? s_.z : 0)));
     if (lo > hi) return false;
     if (s_.moduli.empty()) hi = shape_->relative ? lo : hi;
     else if (shape_->relative) hi = std::min(hi, std::max(lo, most_ + shape_->last + kFactors));
@@ -292,7 +292,7 @@ class NumberMachine::ValueSearch {
     digits.resize(static_cast<std::size_t>(width), '0');
     const Wide c = m.c;
     Wide rest = m.rest;
-    if (s_.nonzero)
+    if (begun_)
       for (Id i = 0; i < s_.z; ++i) rest = rest * 10 % c;
     for (char d : digits) rest = (rest * 10 + static_cast<unsigned>(d - '0')) % c;
     bool fits = add(digits, c - rest);
@@ -338,7 +338,7 @@ class NumberMachine::ValueSearch {
     // no zero ends a plain fraction, and no point a number
     if (s_.plain && digits.empty() && s_.phase >= Point && (s_.phase == Point || s_.z > 0)) return false;
     const State x = at(w, digits);
-    const bool whole = s_.phase < Point && s_.phase != Zero && x.z >= 0 && w >= (s_.nonzero ? 0 : 1);
+    const bool whole = s_.phase < Point && s_.phase != Zero && x.z >= 0 && w >= (begun_ ? 0 : 1);
     if (whole && (!shape_ || shape_->whole) && judged(x, true)) return true;
     return !(whole && s_.plain) && !(shape_ && shape_->whole) && judged(x, false);
   }
@@ -351,6 +351,7 @@ class NumberMachine::ValueSearch {
   NumberMachine& machine_;
   const State& s_;
   const Digits read_;
+  const bool begun_;  // was a digit read that is not zero? Where neither ranges nor multiples are left states do not tell
   const std::string first_;  // the least digits that may follow
   bool negative_ = false;
   std::int64_t lo_ = -kFar, hi_ = kFar;  // of w

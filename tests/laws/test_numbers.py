@@ -206,8 +206,10 @@ def check_distance(number: int) -> int:
     rng = random.Random(f"distances {number}")
     schema, _ = formula(rng)
     kind, draft = rng.choice(["number", "number", "integer"]), rng.choice(["4", "2020-12"])
-    spelling = rng.choice(["json", "plain"])
-    source = json.dumps({"type": kind, **schema})
+    spelling, kinds = rng.choice(["json", "plain"]), [{"type": kind}]
+    if rng.random() < 0.2:
+        kinds.append({"not": {"type": "integer"}})
+    source = json.dumps({"allOf": kinds} if rng.random() < 0.2 else {"allOf": [*kinds, schema]})
     grammar = constrain.json_schema(source, draft=draft, numbers=spelling, whitespace="compact")
     try:
         automaton = constrain.compile(grammar, VOCABULARY)
