@@ -115,7 +115,7 @@ class Liveness : public ValueStore {
   // the prefix, and `other` a name that is none of them. May say no wrongly (costs time), never yes wrongly.
   bool open_names(Id f, Id seen, const std::string& prefix, std::vector<std::string>& known, std::string& other) {
     Simple s;
-    if (!has(spelled_, ',') || !simple(f, s) || static_cast<Id>(s.required.size()) >= s.most || (source_order && !s.required.empty())) return false;
+    if (!has(spelled_, ',') || !simple(f, s) || static_cast<Id>(s.required.size()) >= s.most || (source_order && (!s.required.empty() || s.least > 1))) return false;
     if (re.run(re.text(), prefix) != re.text()) return false;
     std::vector<Id> all = regions(s.bundles);
     if (all.size() != 1 || !satisfiable(bundles_value(s.bundles, re.shortest(all[0]))) || has_patterns(s.bundles)) return false;
@@ -506,23 +506,31 @@ class Liveness : public ValueStore {
     if (!has(spelled_, ',')) s.most = std::min(s.most, seen == RegexStore::kEmpty ? 1 : 0);
     Id required = static_cast<Id>(s.required.size());
     if (s.most <= 0) return RegexStore::kEmpty;
-    if (source_order && required) return ordered_names(f, s, seen);
+    if (source_order && (required || s.least > 1)) return ordered_names(f, s, seen);
     if (required < s.most) return bundle_names(s.bundles);
     std::vector<std::string_view> texts;
     for (Id n : s.required) texts.push_back(name_text(n));
     return re.strings(texts);
   }
   // Under source order with names still required: the declared names up to the first required one.
+  // In the order of the source a name uses up those before it: none that is required, and not so many that too few are left.
   Id ordered_names(Id f, const Simple& s, Id seen) {
     std::vector<std::string_view> texts;
-    bool tight = static_cast<Id>(s.required.size()) >= s.most;
+    const bool tight = static_cast<Id>(s.required.size()) >= s.most;
+    Id used = seen;
+    auto left = [&](Id least) {
+      return least <= 0 || re.count_words(re.conj({bundle_names(s.bundles), re.negate(used)}), least) >= least;
+    };
     for (Id n : literal_names(f)) {
-      bool needed = std::binary_search(s.required.begin(), s.required.end(), n);
-      if (re.accepts(seen, name_text(n))) continue;
-      if (needed || (!tight && satisfiable(bundles_value(s.bundles, name_text(n))))) texts.push_back(name_text(n));
-      if (needed) break;
+      const bool needed = std::binary_search(s.required.begin(), s.required.end(), n);
+      if (re.accepts(used, name_text(n))) continue;
+      used = re.insert_string(used, name_text(n));
+      if (needed || (!tight && satisfiable(bundles_value(s.bundles, name_text(n)))))
+        if (left(s.least - 1)) texts.push_back(name_text(n));
+      if (needed) return re.strings(texts);
     }
-    return re.strings(texts);
+    const Id others = re.conj({bundle_names(s.bundles), re.negate(used)});
+    return left(s.least) ? re.alt({re.strings(texts), others}) : re.strings(texts);
   }
   bool member_possible(Id f, std::string_view key, Id seen) {
     if (!spell_name(key)) return false;

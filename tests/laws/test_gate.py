@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable
 import re
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_small_schemas_cold_and_warm():
     assert run(range(250)) > 2000
 
 
-def run_options(seeds: range) -> int:
+def run_options(seeds: Iterable[int]) -> int:
     """Automata that differ in options as well share one vocabulary, and so an engine."""
     states = 0
     for seed in seeds:
@@ -112,6 +113,15 @@ def run_options(seeds: range) -> int:
 
 def test_small_schemas_under_random_options():
     assert run_options(range(150)) > 1500
+
+
+def test_names_in_order_leave_enough_for_a_least_number():
+    schema = {"properties": {"ab": {}, "b": {}, "a": {}}, "additionalProperties": False, "minProperties": 2}
+    automaton = constrain.compile(constrain.json_schema({"type": "object", **schema}, order="schema"), TINY)
+    assert automaton.viable(b'{"a') == 3  # as the beginning of "ab"
+    assert automaton.viable(b'{"a"') == 3
+    assert automaton.accepts(b'{"b":1,"a":2}')
+    assert run_options([1883, 3007]) > 0
 
 
 def test_small_schemas_without_some_characters():
