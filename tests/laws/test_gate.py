@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
