@@ -115,7 +115,9 @@ class RuleLoader {
     for (std::size_t k = 5; k < n.count; ++k) c.pieces.push_back(loader_.regex(n.operands[k]));
     if (c.pieces.size() < 2) throw SourceError(0, "a capture of the table is cut short");
     c.unless = t.unless;
-    if (t.unless != kNone && re_.nullable(t.unless)) c.group = RegexStore::kEmpty;
+    bool possible = re_.live(c.before) && re_.live(c.after);
+    for (Id piece : c.pieces) possible = possible && re_.live(piece);
+    if (!possible || (t.unless != kNone && re_.nullable(t.unless))) c.group = RegexStore::kEmpty;
     Residuals::check(re_, meter_, c);
     Residuals alone(re_, meter_, {c});
     t.regex = t.outline = alone.outline_of(0);
