@@ -52,6 +52,12 @@ GRAMMARS = {
 }
 
 
+def accepted_texts(rules: Rules | Cut, alphabet: str, length: int) -> tuple[set[str], set[str]]:
+    """The texts of at most `length` characters that the rules accept, and their prefixes."""
+    accepted = {t for t in texts(alphabet, length) if rules.accepts(t, longest=True)}
+    return accepted, {t[:n] for t in accepted for n in range(len(t) + 1)}
+
+
 @pytest.mark.parametrize("name", GRAMMARS)
 def test_short_texts_live_prefixes_and_masks(name):
     text, patterns, alphabet = GRAMMARS[name]
@@ -59,10 +65,8 @@ def test_short_texts_live_prefixes_and_masks(name):
     rules = from_lowered(grammar, {**PATTERNS, **patterns})
     automaton = constrain.compile(grammar, LINES)
     length = 7 if len(alphabet) == 4 else 6
-    short = list(texts(alphabet, length))
-    accepted = {t for t in short if rules.accepts(t, longest=True)}
-    live = {t[:n] for t in accepted for n in range(len(t) + 1)}
-    for t in short:
+    accepted, live = accepted_texts(rules, alphabet, length)
+    for t in texts(alphabet, length):
         assert automaton.accepts(t) == (t in accepted), t
         viable = automaton.viable(t) == len(t)
         assert viable or t not in live, t
@@ -90,10 +94,8 @@ def test_intersections_with_all_texts_of_some_characters(name, missing):
     grammar = constrain.lark(text)
     rules = Cut(from_lowered(grammar, {**PATTERNS, **patterns}), missing)
     automaton = constrain.compile(grammar & constrain.regex(f"[^{missing}]*"), LINES)
-    short = list(texts(alphabet, 5))
-    accepted = {t for t in short if rules.accepts(t, longest=True)}
-    live = {t[:n] for t in accepted for n in range(len(t) + 1)}
-    for t in short:
+    accepted, live = accepted_texts(rules, alphabet, 5)
+    for t in texts(alphabet, 5):
         assert automaton.accepts(t) == (t in accepted), t
         viable = automaton.viable(t) == len(t)
         assert viable or t not in live, t
