@@ -127,8 +127,8 @@ class RuleMasks {
     return missing_.empty() || &view != &trie_.all || missing_[static_cast<std::size_t>(view.first[view.end[i]])] > missing_[static_cast<std::size_t>(view.first[i])];
   }
   void make(const Alternative& a, std::uint32_t* row) {
-    if (a.phase == RuleReader::kEmbedded) return make_document(a, row);
     if (a.obligations) return make_obliged(a, row);
+    if (a.phase == RuleReader::kEmbedded) return make_document(a, row);
     if (!r_.plainly_live(a)) return walk_all(a, row);
     const RuleInterior& inside = interiors_.of(a);
     if (!finishes(inside, a.set)) return walk_all(a, row);
@@ -288,7 +288,8 @@ class RuleMasks {
     for (int b = 0; b < 256; ++b)
       if (roots_[b] >= 0) {
         if (!r_.scan.looks_at(a.obligations, b)) put(open, b);
-        else if (a.phase == RuleReader::kLineStart || r_.scan.captured_list(a.obligations)) walk_below(a, roots_[b], row);
+        else if (a.phase == RuleReader::kLineStart || a.phase == RuleReader::kEmbedded || r_.scan.captured_list(a.obligations))
+          walk_below(a, roots_[b], row);
         else views_.judge_tokens(b, a, row, [&](std::int32_t node) { walk_below(a, node, row); });
       }
     if (!r_.live(free) || !r_.scan.fulfilled(a.obligations)) return;
@@ -313,20 +314,19 @@ class RuleMasks {
       if (view.end[i] > i + 1) visit(view, i + 1, view.end[i], next, f);
     }
   }
-  // A document: the tokens that stay inside it, and those that leave it.
+  // A document without obligations: the tokens that stay inside it, and those that leave it.
   void make_document(const Alternative& a, std::uint32_t* row) {
     const Config& c = r_.document(a).config;
     std::vector<std::uint32_t> inside = store_.row();
     const bool accepting = r_.reading(a).accepting(c);
     documents_->fill(c, inside.data());
-    if (!a.obligations)
-      for (std::int32_t w = 0; w < store_.words(); ++w) row[w] |= inside[w];
+    for (std::int32_t w = 0; w < store_.words(); ++w) row[w] |= inside[w];
     if (accepting)
       r_.each_end(a, [&](Id, const Place& p) {
-        Alternative next = r_.fresh(p, a.obligations);
+        Alternative next = r_.fresh(p, 0);
         if (r_.live(next)) store_.add(mask(next), row);
       });
-    if (a.obligations || documents_->may_finish(c)) leave_document(a, row);
+    if (documents_->may_finish(c)) leave_document(a, row);
   }
   // Tokens that end the document and go on: walks that are still inside it at their end add nothing new.
   void leave_document(const Alternative& a, std::uint32_t* row) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 
+import numpy as np
 import pytest
 from oracles import BYTES
 from oracles_cfg import texts
@@ -152,3 +153,13 @@ def test_lazy_quantifiers_stop_where_those_of_re_stop():
             want = re.match(pattern, t)
             assert longest == (want.end() if want else 0), (pattern, t)
     assert refused < 600
+
+
+def test_a_document_under_a_lookahead_has_every_token_in_its_mask():
+    vocabulary = constrain.Vocabulary([b"0", b"}", b'"', b"1", b" ", None], eos_token_ids=[5])
+    grammar = constrain.lark("start: BRACE value\nBRACE: /\\}(?!(.|\\n)*0)/\nvalue: %json {}", lexer="longest")
+    matcher = constrain.compile(grammar, vocabulary).matcher()
+    for token, allowed in ((1, [2, 3, 4]), (2, [1, 2, 3, 4]), (3, [1, 2, 3, 4])):
+        assert matcher.advance(token)
+        assert [t for t in range(5) if matcher.allows(t)] == allowed
+        assert np.flatnonzero(matcher.mask()).tolist() == allowed
